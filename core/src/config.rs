@@ -1,0 +1,162 @@
+//! Configuration: its sections, one file each, and how they are loaded.
+//!
+//! Later sources win over earlier ones: the defaults, a TOML file, the environment
+//! (`STREAMSYNC_ROUTER__LISTEN` is `listen` in `[router]`), and the flags of the command.
+
+mod bucket;
+mod redis;
+mod router;
+mod telemetry;
+mod worker;
+
+pub use bucket::BucketConfig;
+pub use redis::RedisConfig;
+pub use router::RouterConfig;
+pub use telemetry::{LogFormat, TelemetryConfig};
+pub use worker::WorkerConfig;
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the lake lies.
+    pub bucket: BucketConfig,
+    /// Where Redis is.
+    pub redis: RedisConfig,
+    /// The router.
+    pub router: RouterConfig,
+    /// A worker.
+    pub worker: WorkerConfig,
+    /// Logging.
+    pub telemetry: TelemetryConfig,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file was named but is not there.
+    #[error("there is no configuration file {path}", path = .0.display())]
+    NoFile(PathBuf),
+    /// A source holds what cannot be understood. Names the setting and where it came from.
+    #[error("could not load the configuration: {0}")]
+    Malformed(Box<figment::Error>),
+    /// Settings do not fit together. All of them, one a line.
+    #[error("the configuration cannot be used:\n  {}", .0.join("\n  "))]
+    Unusable(Vec<String>),
+}
+
+/// A setting given by a flag: its path (`router.listen`) and its value as text or JSON.
+pub type Flag = (&'static str, serde_json::Value);
+
+impl Config {
+    /// Loads the configuration from a file, the environment and flags, and checks it.
+    pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Self, ConfigError> {
+        let mut sources = Figment::from(Serialized::defaults(Defaults));
+        if let Some(path) = file {
+            if !path.is_file() {
+                return Err(ConfigError::NoFile(path.to_owned()));
+            }
+            sources = sources.merge(Toml::file_exact(path));
+        }
+        sources = sources.merge(Env::prefixed("STREAMSYNC_").filter(is_setting).split("__"));
+        for (path, value) in flags {
+            sources = sources.merge(Serialized::default(path, value));
+        }
+        let config: Self = sources
+            .extract()
+            .map_err(|error| ConfigError::Malformed(Box::new(error)))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let mut faults = Vec::new();
+        self.router.faults(&mut faults);
+        self.worker.faults(&mut faults);
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError::Unusable(faults))
+        }
+    }
+}
+
+/// An empty layer: the sections' own `Default` fills what no source names, and secrets never pass
+/// through serialisation, which would mask them.
+#[derive(Serialize)]
+struct Defaults;
+
+/// Variables such as `STREAMSYNC_CONFIG` or those of the tests are not settings.
+fn is_setting(name: &figment::value::UncasedStr) -> bool {
+    let name = name.as_str().to_ascii_lowercase();
+    ["bucket__", "redis__", "router__", "worker__", "telemetry__"]
+        .iter()
+        .any(|section| name.starts_with(section))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::result_large_err)]
+mod tests {
+    use super::*;
+    use figment::Jail;
+    use serde_json::json;
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_file() {
+        Jail::expect_with(|jail| {
+            jail.create_file(
+                "streamsync.toml",
+                "[router]\nracers = 3\nmax_rows = 5\nmax_in_flight = 7\n",
+            )?;
+            jail.set_env("STREAMSYNC_ROUTER__MAX_ROWS", "6");
+            jail.set_env("STREAMSYNC_ROUTER__MAX_IN_FLIGHT", "8");
+            jail.set_env("STREAMSYNC_TEST_S3", "http://127.0.0.1:1");
+            let flags = [("router.max_in_flight", json!(9))];
+            let config = Config::load(Some(Path::new("streamsync.toml")), &flags).unwrap();
+            assert_eq!(config.router.racers, 3);
+            assert_eq!(config.router.max_rows, 6);
+            assert_eq!(config.router.max_in_flight, 9);
+            assert_eq!(config.router.confirmations, 2);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        Jail::expect_with(|jail| {
+            let load = |flags: &[Flag]| Config::load(None, flags).unwrap_err().to_string();
+            assert!(load(&[("router.racers", json!(9))]).contains("router.racers is 9"));
+            assert!(load(&[("router.lsiten", json!(1))]).contains("lsiten"));
+            assert!(load(&[("router.listen", json!("nowhere"))]).contains("listen"));
+            jail.create_file("bad.toml", "[router\n")?;
+            let error = Config::load(Some(Path::new("bad.toml")), &[]).unwrap_err();
+            assert!(error.to_string().contains("bad.toml"), "{error}");
+            let error = Config::load(Some(Path::new("absent.toml")), &[]).unwrap_err();
+            assert!(matches!(error, ConfigError::NoFile(_)));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn secrets_are_loaded_whole_and_printed_masked() {
+        Jail::expect_with(|jail| {
+            jail.set_env("STREAMSYNC_BUCKET__SECRET_ACCESS_KEY", "hunter2");
+            jail.set_env("STREAMSYNC_REDIS__URL", "redis://:hunter2@host:1");
+            let config = Config::load(None, &[]).unwrap();
+            let secret = config.bucket.secret_access_key.clone();
+            assert_eq!(secret.as_ref().map(crate::Secret::expose), Some("hunter2"));
+            assert_eq!(config.redis.url.expose().password(), Some("hunter2"));
+            let printed = toml::to_string(&config).unwrap();
+            assert!(!printed.contains("hunter2"), "{printed}");
+            assert!(printed.contains("***"), "{printed}");
+            Ok(())
+        });
+    }
+}

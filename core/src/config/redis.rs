@@ -1,0 +1,26 @@
+//! Where Redis is.
+
+use crate::SecretUrl;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// The Redis (or Valkey) that holds the registry, section `[redis]`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedisConfig {
+    /// `redis://[user:password@]host:port[/database]`.
+    pub url: SecretUrl,
+    /// What every key begins with, so that several networks can share one Redis.
+    pub prefix: String,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        #[allow(clippy::expect_used)]
+        let url = Url::parse("redis://127.0.0.1:6379").expect("a constant URL is valid");
+        Self {
+            url: url.into(),
+            prefix: "streamsync".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The vocabulary that every part of StreamSync shares: names and numbers of things, pinned
+//! snapshots, queries and their parameters, the digest by which answers are compared, signatures,
+//! money, configuration, and telemetry. Nothing here talks to a network or a disk, but for the
+//! loading of configuration and of key files.
+//!
+//! ```
+//! use streamsync_core::{Identity, Outcome, QueryId, Refusal, SignedAnswer, clock::SystemClock};
+//!
+//! let worker = Identity::from_seed([7; 32]);
+//! let query = QueryId::new(&SystemClock, [0; 10]);
+//! let outcome = Outcome::Refused(Refusal::InvalidQuery);
+//! let answer = SignedAnswer::new(&worker, query, "blocks@3".parse().unwrap(), outcome);
+//! assert!(answer.is_genuine());
+//! ```
+
+mod answer;
+pub mod clock;
+pub mod config;
+mod digest;
+mod id;
+mod identity;
+mod money;
+mod param;
+mod partition;
+mod problem;
+mod query;
+mod secret;
+mod secret_url;
+mod slot;
+mod snapshot;
+mod table_name;
+pub mod telemetry;
+
+pub use answer::{ANSWER_HEADER, Outcome, Refusal, SignedAnswer};
+pub use digest::{Digest, DigestBuilder, DigestError, InvalidDigest};
+pub use id::{InvalidWorkerId, QueryId, WorkerId};
+pub use identity::{Identity, InvalidSignature, KeyFileError, Signature};
+pub use money::Amount;
+pub use param::{InvalidParameter, Parameter};
+pub use partition::{Partition, PartitionValues};
+pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
+pub use query::Query;
+pub use secret::Secret;
+pub use secret_url::SecretUrl;
+pub use slot::Slot;
+pub use snapshot::{InvalidSnapshot, Snapshot};
+pub use table_name::{InvalidTableName, TableName};
