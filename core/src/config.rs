@@ -58,7 +58,7 @@ pub type Flag = (&'static str, serde_json::Value);
 impl Config {
     /// Loads the configuration from a file, the environment and flags, and checks it.
     pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Self, ConfigError> {
-        let mut sources = Figment::from(Serialized::defaults(Defaults));
+        let mut sources = Figment::new();
         if let Some(path) = file {
             if !path.is_file() {
                 return Err(ConfigError::NoFile(path.to_owned()));
@@ -87,11 +87,6 @@ impl Config {
         }
     }
 }
-
-/// An empty layer: the sections' own `Default` fills what no source names, and secrets never pass
-/// through serialisation, which would mask them.
-#[derive(Serialize)]
-struct Defaults;
 
 /// Variables such as `STREAMSYNC_CONFIG` or those of the tests are not settings.
 fn is_setting(name: &figment::value::UncasedStr) -> bool {

@@ -1,0 +1,380 @@
+//! Appending rows, exactly once.
+
+use crate::{
+    CoverageError, OpenTableError, SlotSet, Table,
+    commit::{Attempt, Commit},
+    file_name,
+    file_writer::{EncodeError, NewFile, encode},
+    table::CheckpointError,
+};
+use arrow::record_batch::RecordBatch;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectStoreExt, buffered::BufWriter, path::Path};
+use std::{error::Error, sync::Arc, time::Duration};
+use streamsync_core::TableName;
+use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
+
+/// How many files are put into the bucket at the same time.
+const PUTS_AT_ONCE: usize = 4;
+/// Larger files go up in parts of this size.
+const PUT_PART: usize = 8 * 1024 * 1024;
+/// Every conflict is another writer's success, so this many in a row mean that there are too many
+/// writers.
+const MAX_CONFLICTS: u32 = 60;
+/// How often a commit of which nothing is known is tried again.
+const MAX_UNKNOWN: u32 = 3;
+/// A checkpoint is written after every so many commits.
+const CHECKPOINT_INTERVAL: u64 = 100;
+
+/// What to append to a table in one Delta commit.
+#[derive(Clone, Debug, Default)]
+pub struct Append {
+    /// The rows, in the table's schema (partition columns included), in any order. None of them,
+    /// to record only what is covered.
+    pub batches: Vec<RecordBatch>,
+    /// The slots whose rows these are, all of them: a slot is appended once and never again. Slots
+    /// that are known to have no rows belong here too.
+    pub covers: Option<SlotSet>,
+    /// The transaction that this append is, by which a repetition is recognised.
+    pub transaction: Option<TransactionId>,
+}
+
+/// A Delta transaction identifier: the application's name for a sequence of appends, and the
+/// place of this one in it. A table that has recorded a version takes only higher ones.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TransactionId {
+    /// Who appends.
+    pub app_id: String,
+    /// The number of the append, ascending.
+    pub version: i64,
+}
+
+/// What became of an append.
+#[derive(Clone, Debug)]
+pub enum Appended {
+    /// It was committed.
+    Committed {
+        /// The table with the rows.
+        table: Table,
+        /// The number of files that were added.
+        files: usize,
+        /// The number of rows.
+        rows: u64,
+        /// The size of the files.
+        bytes: u64,
+    },
+    /// The transaction, or every slot it covers, had been committed before; nothing was changed.
+    AlreadyThere {
+        /// The newest version of the table.
+        table: Table,
+    },
+}
+
+/// Why rows could not be appended. Except for [`AppendError::Unknown`], nothing was appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Some of the slots, not all, are in the table already. Leave them out and append again.
+    #[error(
+        "could not append to table `{}`: it has {} of the slots already; leave them out: {slots}",
+        table.name(),
+        slots.len()
+    )]
+    Covered {
+        /// The slots that the table has.
+        slots: SlotSet,
+        /// The newest version of the table.
+        table: Table,
+    },
+    /// The rows do not fit the table, or could not be made into files.
+    #[error("could not make files of the rows for table `{table}`")]
+    Encode {
+        /// The table.
+        table: TableName,
+        /// The cause.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A file could not be put into the bucket.
+    #[error("could not write the file {path} of table `{table}`")]
+    Write {
+        /// The table.
+        table: TableName,
+        /// The file's path in the bucket.
+        path: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The newest version of the table could not be read.
+    #[error("could not read the newest version of the table before appending to it")]
+    Open(#[from] OpenTableError),
+    /// What the newest version covers could not be read.
+    #[error("could not read what the table covers before appending to it")]
+    Coverage(#[from] CoverageError),
+    /// What the newest version has of the transaction could not be read.
+    #[error("could not read the transactions of table `{table}` before appending to it")]
+    Transactions {
+        /// The table.
+        table: TableName,
+        /// The cause.
+        #[source]
+        source: Box<delta_kernel::Error>,
+    },
+    /// Other writers were faster every time.
+    #[error(
+        "could not commit to table `{table}`: other writers were faster {conflicts} times; append \
+         less often, and more at once"
+    )]
+    Conflicts {
+        /// The table.
+        table: TableName,
+        /// How many times.
+        conflicts: u32,
+    },
+    /// The commit failed, and it cannot be told whether it was made: the rows may be there.
+    /// Append again with the same transaction or slots, which finds out.
+    #[error(
+        "could not tell whether the commit to table `{table}` was made: append the same again to \
+         find out"
+    )]
+    Unknown {
+        /// The table.
+        table: TableName,
+        /// The cause.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl Table {
+    /// Appends rows to the newest version of the table in one commit, exactly once.
+    ///
+    /// The rows are split by partition, sorted, and written as Parquet files, which nobody sees
+    /// until the commit names them. Two writers at once both succeed. A writer that dies leaves
+    /// the table as it was; what it has written is swept up later, and doing the same append again
+    /// completes it, or finds it complete.
+    ///
+    /// # Errors
+    ///
+    /// See [`AppendError`].
+    pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let newest = self.refresh().await?;
+        if let Some(done) = already(&newest, &append).await? {
+            return Ok(done);
+        }
+        let files = write_files(&newest, &append.batches).await?;
+        let written = Written::of(&files);
+        let outcome = commit(newest, &append, files).await;
+        match &outcome {
+            Ok(Appended::Committed { table, .. }) => table.checkpoint_when_due().await,
+            Err(AppendError::Unknown { .. }) => {}
+            Ok(Appended::AlreadyThere { .. }) | Err(_) => written.delete(self).await,
+        }
+        outcome
+    }
+
+    async fn checkpoint_when_due(&self) {
+        if self.version() % CHECKPOINT_INTERVAL != 0 {
+            return;
+        }
+        // The rows are committed, and the next writer tries again.
+        if let Err(error) = self.checkpoint().await {
+            let CheckpointError { source, .. } = &error;
+            tracing::warn!(table = %self.name(), cause = %source, "{error}");
+        }
+    }
+}
+
+/// Whether the table has this append already.
+async fn already(table: &Table, append: &Append) -> Result<Option<Appended>, AppendError> {
+    let done = || {
+        Ok(Some(Appended::AlreadyThere {
+            table: table.clone(),
+        }))
+    };
+    if let Some(TransactionId { app_id, version }) = &append.transaction {
+        let snapshot = Arc::clone(table.snapshot());
+        let app_id = app_id.clone();
+        let engine = table.lake().engine();
+        let recorded = engine
+            .run(move |engine| snapshot.get_app_id_version(&app_id, engine))
+            .await
+            .map_err(|source| AppendError::Transactions {
+                table: table.name().clone(),
+                source: Box::new(source),
+            })?;
+        if recorded.is_some_and(|recorded| recorded >= *version) {
+            return done();
+        }
+    }
+    let Some(covers) = &append.covers else {
+        return Ok(None);
+    };
+    let slots = table.coverage().await?.intersection(covers);
+    if slots.is_empty() {
+        Ok(None)
+    } else if slots == *covers {
+        done()
+    } else {
+        Err(AppendError::Covered {
+            slots,
+            table: table.clone(),
+        })
+    }
+}
+
+/// Makes files of the rows and puts them into the bucket.
+async fn write_files(table: &Table, batches: &[RecordBatch]) -> Result<Vec<NewFile>, AppendError> {
+    if batches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (encoder, batches) = (table.clone(), batches.to_vec());
+    let files = table
+        .lake()
+        .engine()
+        .run(move |engine| encode(engine, &encoder, &batches))
+        .await
+        .map_err(|source: EncodeError| AppendError::Encode {
+            table: table.name().clone(),
+            source: source.into(),
+        })?;
+    let put: Result<(), AppendError> = stream::iter(&files)
+        .map(|file| put(table, file))
+        .buffer_unordered(PUTS_AT_ONCE)
+        .try_collect()
+        .await;
+    if let Err(error) = put {
+        Written::of(&files).delete(table).await;
+        return Err(error);
+    }
+    Ok(files)
+}
+
+async fn put(table: &Table, file: &NewFile) -> Result<(), AppendError> {
+    let store = Arc::clone(table.lake().store());
+    let mut writer = BufWriter::with_capacity(store, file.path.clone(), PUT_PART);
+    let written = async {
+        writer.put(file.bytes.clone()).await?;
+        writer.shutdown().await
+    };
+    written.await.map_err(|source| AppendError::Write {
+        table: table.name().clone(),
+        path: file.path.to_string(),
+        source,
+    })
+}
+
+/// Commits the files to the newest version of the table, whichever that is by then.
+async fn commit(
+    mut newest: Table,
+    append: &Append,
+    files: Vec<NewFile>,
+) -> Result<Appended, AppendError> {
+    let name = newest.name().clone();
+    let committed = |table| Appended::Committed {
+        table,
+        files: files.len(),
+        rows: files.iter().map(|file| file.rows).sum(),
+        bytes: files.iter().map(|file| file.bytes.len() as u64).sum(),
+    };
+    let id = file_name::unique();
+    let (mut conflicts, mut unknown) = (0, 0);
+    loop {
+        let commit = Commit {
+            id,
+            adds: files.iter().map(|file| file.add.clone()).collect(),
+            transaction: append.transaction.clone(),
+            coverage: match &append.covers {
+                Some(covers) => Some(newest.coverage().await?.union(covers).to_string()),
+                None => None,
+            },
+        };
+        let version = newest.version() + 1;
+        let commit = Arc::new(commit);
+        let (attempting, table) = (Arc::clone(&commit), newest.clone());
+        let engine = newest.lake().engine();
+        let failure = match engine
+            .run(move |engine| attempting.attempt(engine, &table))
+            .await
+        {
+            Attempt::Committed(parts) => return Ok(committed(newest.succeeded_by(parts))),
+            Attempt::Conflict => None,
+            Attempt::Unknown(error) => Some(error),
+        };
+        newest = newest
+            .refresh()
+            .await
+            .map_err(|error| unknown_outcome(&name, error))?;
+        if newest.version() >= version {
+            let ours = commit.is_version(&newest, version).await;
+            if ours.map_err(|error| unknown_outcome(&name, error))? {
+                return Ok(committed(newest));
+            }
+            conflicts += 1;
+            unknown = 0;
+        } else {
+            // The commit may still be on its way into the log.
+            unknown += 1;
+            if unknown > MAX_UNKNOWN {
+                return Err(match failure {
+                    Some(error) => unknown_outcome(&name, error),
+                    None => unknown_outcome(&name, NotListed { version }),
+                });
+            }
+        }
+        if conflicts > MAX_CONFLICTS {
+            return Err(AppendError::Conflicts {
+                table: name,
+                conflicts,
+            });
+        }
+        tokio::time::sleep(pause(id, conflicts + unknown)).await;
+        if unknown == 0
+            && let Some(done) = already(&newest, append).await?
+        {
+            return Ok(done);
+        }
+    }
+}
+
+/// A version that the bucket has when it is written, and has not when it is listed.
+#[derive(Debug, thiserror::Error)]
+#[error("version {version} exists in the bucket but is not listed")]
+struct NotListed {
+    version: u64,
+}
+
+fn unknown_outcome(table: &TableName, error: impl Error + Send + Sync + 'static) -> AppendError {
+    AppendError::Unknown {
+        table: table.clone(),
+        source: error.into(),
+    }
+}
+
+/// How long to wait before the next attempt: longer each time, and different for each writer,
+/// taken from the random part of the append's identifier.
+fn pause(id: Uuid, attempt: u32) -> Duration {
+    let longest = 20_u64 << attempt.min(5);
+    let random = id.as_u128().rotate_right(attempt * 7) as u64;
+    Duration::from_millis(random % longest)
+}
+
+/// The files that an append has put into the bucket.
+struct Written(Vec<Path>);
+
+impl Written {
+    fn of(files: &[NewFile]) -> Self {
+        Self(files.iter().map(|file| file.path.clone()).collect())
+    }
+
+    /// Deletes them, as far as that succeeds: no version names them, so they harm nobody.
+    async fn delete(self, table: &Table) {
+        for path in self.0 {
+            if let Err(error) = table.lake().store().delete(&path).await {
+                tracing::warn!(table = %table.name(), %path, cause = %error,
+                    "could not delete a file that was not committed; vacuum will");
+            }
+        }
+    }
+}

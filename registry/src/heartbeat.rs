@@ -1,0 +1,93 @@
+//! What a worker says of itself each second.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use streamsync_core::{Identity, Signature, WorkerId};
+use url::Url;
+
+/// A sign of life of a worker, with where it is and how busy.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Where routers reach it.
+    pub endpoint: Url,
+    /// The version of StreamSync that it runs.
+    pub version: String,
+    /// How many queries it runs now.
+    pub running: u32,
+    /// How many queries wait for their turn there.
+    pub waiting: u32,
+    /// Bytes of the lake that it holds in its cache.
+    pub cached_bytes: u64,
+    /// How often it promises to beat, in milliseconds.
+    pub interval_ms: u64,
+    /// When it beat, by its own clock, in milliseconds since 1970. It only orders the beats of
+    /// one worker; their age is told by Redis's clock.
+    pub sent_at_ms: u64,
+}
+
+/// A heartbeat as it lies in Redis: the JSON that was signed, to the letter, and the signature.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SignedHeartbeat {
+    /// A [`Heartbeat`] as JSON.
+    pub payload: String,
+    /// The worker's signature.
+    pub signature: Signature,
+}
+
+/// Why a heartbeat is not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidHeartbeat {
+    /// It cannot be understood.
+    #[error("the heartbeat of worker {worker} cannot be read")]
+    Malformed {
+        /// Whose it claims to be.
+        worker: WorkerId,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The worker under whose name it was kept did not sign it.
+    #[error("the heartbeat of worker {worker} is not signed by it")]
+    Forged {
+        /// Whose it claims to be.
+        worker: WorkerId,
+    },
+}
+
+const DOMAIN: &[u8] = b"streamsync heartbeat v1";
+
+impl Heartbeat {
+    /// Signs the heartbeat.
+    pub fn sign(&self, identity: &Identity) -> Result<SignedHeartbeat, serde_json::Error> {
+        let payload = serde_json::to_string(self)?;
+        let signature = identity.sign(&signed_bytes(&payload));
+        Ok(SignedHeartbeat { payload, signature })
+    }
+
+    /// The interval, held between 100 ms and 10 s so that a worker cannot name itself alive for
+    /// longer than others.
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms.clamp(100, 10_000))
+    }
+}
+
+impl SignedHeartbeat {
+    /// The heartbeat, if the worker signed it.
+    pub fn verify(&self, worker: WorkerId) -> Result<Heartbeat, InvalidHeartbeat> {
+        if !worker.verifies(&signed_bytes(&self.payload), &self.signature) {
+            return Err(InvalidHeartbeat::Forged { worker });
+        }
+        let heartbeat: Heartbeat = serde_json::from_str(&self.payload)
+            .map_err(|source| InvalidHeartbeat::Malformed { worker, source })?;
+        if heartbeat.worker == worker {
+            Ok(heartbeat)
+        } else {
+            Err(InvalidHeartbeat::Forged { worker })
+        }
+    }
+}
+
+fn signed_bytes(payload: &str) -> Vec<u8> {
+    [DOMAIN, payload.as_bytes()].concat()
+}

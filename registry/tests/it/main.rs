@@ -1,0 +1,186 @@
+//! The registry against a real Redis.
+#![allow(clippy::unwrap_used)]
+
+use std::{process::ExitCode, time::Duration};
+use streamsync_core::{Identity, config::RedisConfig};
+use streamsync_registry::{Health, Heartbeat, Registry, RegistryError};
+use streamsync_testing::{Redis, Suite, eventually};
+
+fn main() -> ExitCode {
+    let mut suite = Suite::new();
+    suite.test(
+        "a worker is registered by its heartbeat and gone when it deregisters",
+        come_and_go,
+    );
+    suite.test(
+        "a worker that stops beating turns suspect and failed and healthy again",
+        health,
+    );
+    suite.test("an earlier heartbeat does not replace a later one", replay);
+    suite.test("a forged registration is left out", forgery);
+    suite.test(
+        "networks with different prefixes do not see each other",
+        prefixes,
+    );
+    suite.test(
+        "without Redis the error says where it was looked for",
+        no_redis,
+    );
+    suite.test("a registry outlives a broken connection", reconnect);
+    suite.run()
+}
+
+fn config(redis: &Redis) -> RedisConfig {
+    RedisConfig {
+        url: redis.url().parse().unwrap(),
+        ..RedisConfig::default()
+    }
+}
+
+fn heartbeat(identity: &Identity, sent_at_ms: u64) -> Heartbeat {
+    Heartbeat {
+        worker: identity.id(),
+        endpoint: "http://127.0.0.1:7000".parse().unwrap(),
+        version: "0.1.0".to_owned(),
+        running: 1,
+        waiting: 2,
+        cached_bytes: 3,
+        interval_ms: 100,
+        sent_at_ms,
+    }
+}
+
+async fn come_and_go() {
+    let redis = Redis::start().await;
+    let registry = Registry::connect(&config(&redis)).await.unwrap();
+    assert!(registry.workers().await.unwrap().is_empty());
+
+    let (one, two) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
+    for identity in [&one, &two] {
+        assert!(
+            registry
+                .beat(identity, &heartbeat(identity, 1))
+                .await
+                .unwrap()
+        );
+    }
+    let workers = registry.workers().await.unwrap();
+    let mut expected = [one.id(), two.id()];
+    expected.sort();
+    assert_eq!(
+        workers
+            .iter()
+            .map(|known| known.heartbeat.worker)
+            .collect::<Vec<_>>(),
+        expected
+    );
+
+    registry.deregister(one.id()).await.unwrap();
+    let workers = registry.workers().await.unwrap();
+    assert_eq!(workers.len(), 1);
+    assert_eq!(workers[0].heartbeat, heartbeat(&two, 1));
+}
+
+async fn health() {
+    let redis = Redis::start().await;
+    let registry = Registry::connect(&config(&redis)).await.unwrap();
+    let identity = Identity::from_seed([1; 32]);
+    let health = async || registry.workers().await.unwrap()[0].health();
+    registry
+        .beat(&identity, &heartbeat(&identity, 1))
+        .await
+        .unwrap();
+    assert_eq!(health().await, Health::Healthy);
+    for state in [Health::Suspect, Health::Failed] {
+        eventually(Duration::from_secs(5), async || health().await == state).await;
+    }
+    registry
+        .beat(&identity, &heartbeat(&identity, 2))
+        .await
+        .unwrap();
+    assert_eq!(health().await, Health::Healthy);
+}
+
+async fn replay() {
+    let redis = Redis::start().await;
+    let registry = Registry::connect(&config(&redis)).await.unwrap();
+    let identity = Identity::from_seed([1; 32]);
+    assert!(
+        registry
+            .beat(&identity, &heartbeat(&identity, 5))
+            .await
+            .unwrap()
+    );
+    for sent_at in [4, 5] {
+        assert!(
+            !registry
+                .beat(&identity, &heartbeat(&identity, sent_at))
+                .await
+                .unwrap()
+        );
+    }
+    assert_eq!(registry.workers().await.unwrap()[0].heartbeat.sent_at_ms, 5);
+}
+
+async fn forgery() {
+    let redis = Redis::start().await;
+    let registry = Registry::connect(&config(&redis)).await.unwrap();
+    let (honest, forger) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
+    // The forger writes itself under the honest worker's name, signed with its own key.
+    registry
+        .beat(&forger, &heartbeat(&honest, 9))
+        .await
+        .unwrap();
+    assert!(registry.workers().await.unwrap().is_empty());
+}
+
+async fn prefixes() {
+    let redis = Redis::start().await;
+    let registry = Registry::connect(&config(&redis)).await.unwrap();
+    let other = RedisConfig {
+        prefix: "other".to_owned(),
+        ..config(&redis)
+    };
+    let other = Registry::connect(&other).await.unwrap();
+    let identity = Identity::from_seed([1; 32]);
+    registry
+        .beat(&identity, &heartbeat(&identity, 1))
+        .await
+        .unwrap();
+    assert!(other.workers().await.unwrap().is_empty());
+    assert_eq!(registry.workers().await.unwrap().len(), 1);
+}
+
+async fn no_redis() {
+    let url = "redis://user:hunter2@127.0.0.1:1".parse().unwrap();
+    let config = RedisConfig {
+        url,
+        ..RedisConfig::default()
+    };
+    let error = Registry::connect(&config).await.err().unwrap();
+    assert!(matches!(error, RegistryError::Connect { .. }));
+    let message = error.to_string();
+    assert!(
+        message.contains("127.0.0.1:1") && !message.contains("hunter2"),
+        "{message}"
+    );
+}
+
+async fn reconnect() {
+    let server = Redis::start().await;
+    let registry = Registry::connect(&config(&server)).await.unwrap();
+    registry.ping().await.unwrap();
+    let admin = redis::Client::open(server.url()).unwrap();
+    let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
+    let _: () = redis::cmd("CLIENT")
+        .arg("KILL")
+        .arg("TYPE")
+        .arg("normal")
+        .query_async(&mut admin)
+        .await
+        .unwrap();
+    eventually(Duration::from_secs(5), async || {
+        registry.ping().await.is_ok()
+    })
+    .await;
+}

@@ -1,0 +1,128 @@
+//! A Redis of one's own.
+
+use std::{net::TcpListener, process::Stdio};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+/// How many free ports to try, should others take them first.
+const ATTEMPTS: usize = 5;
+
+/// What Redis prints once it listens.
+const READY: &str = "Ready to accept connections";
+
+/// A real `redis-server` on a free port of the loopback interface, empty and without persistence.
+/// It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Redis {
+    port: u16,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Redis {
+    /// Starts a server and waits until it takes connections.
+    ///
+    /// # Panics
+    ///
+    /// When `redis-server` is not installed or does not start.
+    pub async fn start() -> Self {
+        let folder = TempDir::new().expect("create a folder for redis-server");
+        let mut said = String::new();
+        for _ in 0..ATTEMPTS {
+            let port = free_port();
+            match launch(port, &folder).await {
+                Ok(child) => {
+                    return Self {
+                        port,
+                        child,
+                        folder,
+                    };
+                }
+                Err(output) => said = output,
+            }
+        }
+        panic!("redis-server did not start; the last of {ATTEMPTS} attempts said:\n{said}");
+    }
+
+    /// The URL for a client: `redis://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills the server (SIGKILL) and waits until it is gone: connections break, new ones are
+    /// refused.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not let the process be killed.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("kill redis-server");
+    }
+
+    /// Starts a killed server again, empty, on the same port.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start, or was never killed.
+    pub async fn restart(&mut self) {
+        match launch(self.port, &self.folder).await {
+            Ok(child) => self.child = child,
+            Err(said) => panic!("redis-server did not start again; it said:\n{said}"),
+        }
+    }
+}
+
+/// A port that nobody listens on at the moment.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("find a free port");
+    let address = listener.local_addr().expect("read a socket's address");
+    address.port()
+}
+
+/// Starts a server and waits until it says that it is ready, or ends; the error is what it printed.
+/// To connect would not do: another server might have taken the port.
+async fn launch(port: u16, folder: &TempDir) -> Result<Child, String> {
+    let mut child = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no", "--dir"])
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("start redis-server; `make setup` installs it");
+    let output = child.stdout.take().expect("redis-server's output is piped");
+    let mut lines = BufReader::new(output).lines();
+    let mut said = String::new();
+    while let Some(line) = next(&mut lines).await {
+        if line.contains(READY) {
+            // Read on, so that the server never waits for room in the pipe.
+            tokio::spawn(async move { while next(&mut lines).await.is_some() {} });
+            return Ok(child);
+        }
+        said.push_str(&line);
+        said.push('\n');
+    }
+    Err(said)
+}
+
+async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<String> {
+    lines.next_line().await.expect("read redis-server's output")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_an_error_that_says_so() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let port = taken.local_addr().expect("address").port();
+        let folder = TempDir::new().expect("folder");
+        let said = launch(port, &folder).await.expect_err("the port is taken");
+        assert!(said.contains("Address already in use"), "{said}");
+    }
+}
