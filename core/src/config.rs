@@ -18,6 +18,7 @@ pub use worker::WorkerConfig;
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
+    value::Value,
 };
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -52,8 +53,9 @@ pub enum ConfigError {
     Unusable(Vec<String>),
 }
 
-/// A setting given by a flag: its path (`router.listen`) and its value as text or JSON.
-pub type Flag = (&'static str, serde_json::Value);
+/// A setting given by a flag: its path (`router.listen`) and its value, written as in the
+/// environment.
+pub type Flag = (&'static str, String);
 
 impl Config {
     /// Loads the configuration from a file, the environment and flags, and checks it.
@@ -67,6 +69,7 @@ impl Config {
         }
         sources = sources.merge(Env::prefixed("STREAMSYNC_").filter(is_setting).split("__"));
         for (path, value) in flags {
+            let Ok(value) = value.parse::<Value>();
             sources = sources.merge(Serialized::default(path, value));
         }
         let config: Self = sources
@@ -101,7 +104,6 @@ fn is_setting(name: &figment::value::UncasedStr) -> bool {
 mod tests {
     use super::*;
     use figment::Jail;
-    use serde_json::json;
 
     #[test]
     fn flags_win_over_the_environment_and_that_over_the_file() {
@@ -113,7 +115,7 @@ mod tests {
             jail.set_env("STREAMSYNC_ROUTER__MAX_ROWS", "6");
             jail.set_env("STREAMSYNC_ROUTER__MAX_IN_FLIGHT", "8");
             jail.set_env("STREAMSYNC_TEST_S3", "http://127.0.0.1:1");
-            let flags = [("router.max_in_flight", json!(9))];
+            let flags = [("router.max_in_flight", "9".to_owned())];
             let config = Config::load(Some(Path::new("streamsync.toml")), &flags).unwrap();
             assert_eq!(config.router.racers, 3);
             assert_eq!(config.router.max_rows, 6);
@@ -127,9 +129,9 @@ mod tests {
     fn what_cannot_be_used_is_named() {
         Jail::expect_with(|jail| {
             let load = |flags: &[Flag]| Config::load(None, flags).unwrap_err().to_string();
-            assert!(load(&[("router.racers", json!(9))]).contains("router.racers is 9"));
-            assert!(load(&[("router.lsiten", json!(1))]).contains("lsiten"));
-            assert!(load(&[("router.listen", json!("nowhere"))]).contains("listen"));
+            assert!(load(&[("router.racers", "9".to_owned())]).contains("router.racers is 9"));
+            assert!(load(&[("router.lsiten", "1".to_owned())]).contains("lsiten"));
+            assert!(load(&[("router.listen", "nowhere".to_owned())]).contains("listen"));
             jail.create_file("bad.toml", "[router\n")?;
             let error = Config::load(Some(Path::new("bad.toml")), &[]).unwrap_err();
             assert!(error.to_string().contains("bad.toml"), "{error}");

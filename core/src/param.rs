@@ -44,8 +44,8 @@ pub enum Parameter {
 /// Why JSON is not a parameter.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidParameter {
-    /// A number that neither fits 128 bits nor is a finite double.
-    #[error("the number {0} fits neither a 128-bit integer nor a double")]
+    /// A number so large that JSON does not say whether it is exact.
+    #[error("the number {0} is too large to be exact; write {{\"integer\": \"…\"}} or {{\"double\": …}}")]
     Number(String),
     /// An array, or an object that is none of the typed forms.
     #[error(
@@ -54,7 +54,7 @@ pub enum InvalidParameter {
     )]
     Shape(Json),
     /// A typed form with a wrong value.
-    #[error("{value} is not a {kind}: {expected}")]
+    #[error("{value} is not of type {kind}: {expected}")]
     Value {
         /// The type that was named.
         kind: &'static str,
@@ -71,7 +71,7 @@ impl Parameter {
             Json::Null => Ok(Self::Null),
             Json::Bool(value) => Ok(Self::Boolean(value)),
             Json::String(text) => Ok(Self::Text(text)),
-            Json::Number(number) => number_parameter(&number.to_string()),
+            Json::Number(number) => number_parameter(&number),
             Json::Object(fields) if fields.len() == 1 => {
                 let typed = fields.into_iter().next();
                 typed.map_or(Ok(Self::Null), |(kind, value)| {
@@ -83,16 +83,15 @@ impl Parameter {
     }
 }
 
-fn number_parameter(text: &str) -> Result<Parameter, InvalidParameter> {
-    if let Ok(integer) = text.parse() {
+fn number_parameter(number: &serde_json::Number) -> Result<Parameter, InvalidParameter> {
+    /// From here on not every integer is a double.
+    const INEXACT: f64 = 9_007_199_254_740_992.0;
+    if let Some(integer) = number.as_i128() {
         return Ok(Parameter::Integer(integer));
     }
-    let is_integer = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'-');
-    match text.parse::<f64>() {
-        Ok(double) if double.is_finite() && !is_integer => Ok(Parameter::Double(double)),
-        _ => Err(InvalidParameter::Number(text.to_owned())),
+    match number.as_f64() {
+        Some(double) if double.abs() < INEXACT => Ok(Parameter::Double(double)),
+        _ => Err(InvalidParameter::Number(number.to_string())),
     }
 }
 
@@ -195,11 +194,11 @@ mod tests {
             ("[1]", "is not a parameter"),
             ("{\"u64\": 1}", "is not a parameter"),
             ("{}", "is not a parameter"),
-            ("{\"blob\": \"xyz\"}", "is not a blob"),
-            ("{\"integer\": \"one\"}", "is not a integer"),
-            ("{\"integer\": 1.5}", "is not a integer"),
-            ("1e999", "fits neither"),
-            ("999999999999999999999999999999999999999999", "fits neither"),
+            ("{\"blob\": \"xyz\"}", "is not of type blob"),
+            ("{\"integer\": \"one\"}", "is not of type integer"),
+            ("{\"integer\": 1.5}", "is not of type integer"),
+            ("1e30", "too large to be exact"),
+            ("999999999999999999999999999999999999999999", "too large to be exact"),
         ] {
             let error = parse(json).unwrap_err();
             assert!(error.contains(reason), "{json}: {error}");

@@ -11,6 +11,9 @@ use streamsync_core::Slot;
 pub const VOTE_PROGRAM: Pubkey =
     Pubkey::from_str_const("Vote111111111111111111111111111111111111111");
 
+/// The most accounts that a transaction can name.
+const MAX_ACCOUNT_KEYS: usize = 256;
+
 /// One confirmed block.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block {
@@ -205,6 +208,9 @@ impl Transaction {
         if keys == 0 {
             return Err(InvalidTransaction::NoAccount);
         }
+        if keys > MAX_ACCOUNT_KEYS {
+            return Err(InvalidTransaction::TooManyAccounts { keys });
+        }
         for (when, balances) in [("before", &self.pre_balances), ("after", &self.post_balances)] {
             if balances.len() != keys {
                 let count = balances.len();
@@ -236,6 +242,12 @@ pub enum InvalidTransaction {
     /// Without an account there is nobody to pay the fee.
     #[error("it names no account")]
     NoAccount,
+    /// Positions have eight bits.
+    #[error("it names {keys} accounts, and no transaction can name more than {MAX_ACCOUNT_KEYS}")]
+    TooManyAccounts {
+        /// The number of account keys.
+        keys: usize,
+    },
     /// As many balances as accounts are needed.
     #[error("it has {count} balances {when} it ran, but {keys} account keys")]
     Balances {

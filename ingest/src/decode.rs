@@ -14,7 +14,7 @@ use crate::Block;
 use streamsync_core::Slot;
 
 /// The most bytes that a recording of one block may have, before and after decompression.
-pub const MAX_BLOCK_BYTES: u64 = 1 << 30;
+pub const MAX_BLOCK_BYTES: u64 = 512 << 20;
 
 /// Decodes one block.
 ///

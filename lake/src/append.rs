@@ -239,8 +239,8 @@ async fn write_files(table: &Table, batches: &[RecordBatch]) -> Result<Vec<NewFi
             table: table.name().clone(),
             source: source.into(),
         })?;
-    let put: Result<(), AppendError> = stream::iter(&files)
-        .map(|file| put(table, file))
+    let puts: Vec<_> = files.iter().map(|file| put(table, file)).collect();
+    let put: Result<(), AppendError> = stream::iter(puts)
         .buffer_unordered(PUTS_AT_ONCE)
         .try_collect()
         .await;

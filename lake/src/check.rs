@@ -87,7 +87,11 @@ pub(crate) async fn check(lake: &Lake) -> Result<(), CheckLakeError> {
     // An object that nobody writes. S3 says of it that there is no such key, or no such bucket, or
     // to one who may not list the bucket nothing but "forbidden".
     let read = match object_path(lake.url()) {
-        Ok(root) => lake.store().get(&root.join("_streamsync_check")).await.map(drop),
+        Ok(root) => lake
+            .store()
+            .get(&root.join("_streamsync_check"))
+            .await
+            .map(drop),
         Err(error) => Err(error),
     };
     match read {

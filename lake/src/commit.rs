@@ -47,15 +47,13 @@ impl Commit {
     /// Tries to make this the version after the table's. Blocks.
     pub(crate) fn attempt(&self, engine: &dyn Engine, table: &Table) -> Attempt {
         match self.commit(engine, table) {
-            Ok(CommitResult::Committed(committed)) => {
-                match committed.post_commit_snapshot() {
-                    Some(snapshot) => match Parts::of(Arc::clone(snapshot)) {
-                        Ok(parts) => Attempt::Committed(parts),
-                        Err(error) => Attempt::Unknown(error),
-                    },
-                    None => Attempt::Conflict,
-                }
-            }
+            Ok(CommitResult::Committed(committed)) => match committed.post_commit_snapshot() {
+                Some(snapshot) => match Parts::of(Arc::clone(snapshot)) {
+                    Ok(parts) => Attempt::Committed(parts),
+                    Err(error) => Attempt::Unknown(error),
+                },
+                None => Attempt::Conflict,
+            },
             Ok(CommitResult::Conflicted(_)) => Attempt::Conflict,
             Ok(CommitResult::Retryable(failed)) => Attempt::Unknown(failed.error),
             Err(error) => Attempt::Unknown(error),

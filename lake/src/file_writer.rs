@@ -132,9 +132,11 @@ fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Encod
             .join(", ")
     };
     let same = given.fields().len() == schema.fields().len()
-        && given.fields().iter().zip(schema.fields()).all(|(a, b)| {
-            a.name() == b.name() && a.data_type().equals_datatype(b.data_type())
-        });
+        && given
+            .fields()
+            .iter()
+            .zip(schema.fields())
+            .all(|(a, b)| a.name() == b.name() && a.data_type().equals_datatype(b.data_type()));
     if !same {
         return Err(EncodeError::Rows(format!(
             "got ({}), need ({})",

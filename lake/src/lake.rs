@@ -138,8 +138,11 @@ impl Lake {
     ///
     /// As [`Lake::create_table`].
     pub async fn create_tables(&self) -> Result<(), CreateTableError> {
-        stream::iter(tables::definitions())
+        let creations: Vec<_> = tables::definitions()
+            .iter()
             .map(|definition| self.create_table(definition))
+            .collect();
+        stream::iter(creations)
             .buffer_unordered(AT_ONCE)
             .try_for_each(|_| async { Ok(()) })
             .await
@@ -191,16 +194,22 @@ impl Lake {
             }
             Err(source) => return Err(failed(source)),
         };
-        let names = found
+        let looks: Vec<_> = found
             .iter()
-            .filter_map(|folder| TableName::new(folder.filename()?).ok());
-        let mut tables: Vec<TableName> = stream::iter(names)
-            .map(|name| async move { Ok(self.has_log(&name).await?.then_some(name)) })
+            .filter_map(|folder| TableName::new(folder.filename()?).ok())
+            .map(|name| async move {
+                let found = self.has_log(&name).await?;
+                Ok(found.then_some(name))
+            })
+            .collect();
+        let mut tables: Vec<TableName> = stream::iter(looks)
             .buffer_unordered(AT_ONCE)
-            .try_filter_map(|name| async move { Ok(name) })
-            .try_collect()
+            .try_collect::<Vec<_>>()
             .await
-            .map_err(failed)?;
+            .map_err(failed)?
+            .into_iter()
+            .flatten()
+            .collect();
         tables.sort();
         Ok(tables)
     }

@@ -1,4 +1,63 @@
-//! The lake: open Delta tables of Solana chain data in a bucket or a folder.
+//! The lake: open Delta tables of Solana chain data in a bucket, a folder or memory.
+//!
+//! A [`Lake`] is a bucket; a [`Table`] is one of its tables, pinned at one version. Rows come in by
+//! [`Table::append`], exactly once by construction: files are put first, and become part of the
+//! table in one conditional commit, which also records the transaction and the slots that are
+//! covered. Rows go out by [`Table::files`], [`prune`] and [`Table::read`]. The tables are plain
+//! Delta Lake, so that others can read them without this crate; `docs/DATA.md` says what is in
+//! them.
+//!
+//! ```
+//! use arrow::array::{Int32Array, Int64Array, RecordBatch, StringArray};
+//! use std::sync::Arc;
+//! use streamsync_core::{Slot, TableName, config::BucketConfig};
+//! use streamsync_lake::{
+//!     Append, Appended, Constraint, ConstraintOp, Lake, Scalar, SlotSet, prune, tables,
+//! };
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let lake = Lake::open(&BucketConfig {
+//!     url: "memory:///example".to_owned(),
+//!     ..BucketConfig::default()
+//! })?;
+//! lake.create_tables().await?;
+//! let table = lake.table(&TableName::new("signatures")?).await?;
+//!
+//! let signatures = ["2nBhEBYY", "5VERv8NM"];
+//! let rows = RecordBatch::try_new(
+//!     table.schema(),
+//!     vec![
+//!         Arc::new(Int32Array::from(signatures.map(tables::bucket).to_vec())),
+//!         Arc::new(StringArray::from(signatures.to_vec())),
+//!         Arc::new(Int64Array::from(vec![254_170_887; 2])),
+//!         Arc::new(Int32Array::from(vec![0, 1])),
+//!     ],
+//! )?;
+//! let append = Append {
+//!     batches: vec![rows],
+//!     covers: Some(SlotSet::from_iter([Slot(254_170_887)])),
+//!     transaction: None,
+//! };
+//! let Appended::Committed { table, rows: 2, .. } = table.append(append.clone()).await? else {
+//!     panic!("a new slot is committed");
+//! };
+//! // The same slot again changes nothing.
+//! let again = table.append(append).await?;
+//! assert!(matches!(again, Appended::AlreadyThere { .. }));
+//!
+//! let wanted = Constraint {
+//!     column: "signature".to_owned(),
+//!     op: ConstraintOp::Eq(Scalar::Text("5VERv8NM".to_owned())),
+//! };
+//! let files = table.files().await?;
+//! for file in prune(tables::definition("signatures").unwrap(), &files, &[wanted]) {
+//!     let rows = table.read(file).await?;
+//!     assert_eq!(rows[0].schema(), table.schema());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod append;
 mod check;

@@ -56,10 +56,7 @@ impl Scalar {
 
     /// Reads a minimum or maximum from Delta's statistics. They are JSON: numbers and booleans as
     /// they are, all else as text.
-    pub(crate) fn from_statistic(
-        data_type: &DataType,
-        value: &serde_json::Value,
-    ) -> Option<Self> {
+    pub(crate) fn from_statistic(data_type: &DataType, value: &serde_json::Value) -> Option<Self> {
         match value {
             serde_json::Value::String(text) => Self::parse(data_type, text),
             serde_json::Value::Bool(value) if *data_type == DataType::Boolean => {
@@ -94,7 +91,10 @@ mod tests {
         let read = Scalar::from_statistic;
         assert_eq!(read(&DataType::Int64, &json!(-7)), Some(Scalar::Int(-7)));
         assert_eq!(
-            read(&DataType::Decimal128(20, 0), &serde_json::from_str(widest).unwrap()),
+            read(
+                &DataType::Decimal128(20, 0),
+                &serde_json::from_str(widest).unwrap()
+            ),
             Some(Scalar::Int(u64::MAX.into()))
         );
         assert_eq!(

@@ -162,6 +162,9 @@ mod tests {
     #[test]
     fn an_unknown_scheme_is_refused() {
         let error = url_of("ftp://a/b").unwrap_err();
-        assert!(matches!(error, OpenLakeError::UnknownScheme { .. }), "{error}");
+        assert!(
+            matches!(error, OpenLakeError::UnknownScheme { .. }),
+            "{error}"
+        );
     }
 }

@@ -140,24 +140,30 @@ impl Table {
         name: &TableName,
         version: Option<u64>,
     ) -> Result<Self, OpenTableError> {
-        let url = lake.table_url(name);
-        let opened = lake
-            .engine()
-            .run(move |engine| {
-                let builder = Snapshot::builder_for(url.as_str());
-                let builder = builder.with_incremental_crc_replay(IncrementalReplay::Unlimited);
-                let snapshot = match version {
-                    Some(version) => builder.at_version(version),
-                    None => builder,
-                }
-                .build(engine)?;
-                Parts::of(snapshot)
-            })
-            .await;
-        match opened {
-            Ok(parts) => Ok(Self::new(lake, name, parts, None)),
-            Err(source) => Err(explain(lake, name, version, source).await),
+        let failed = match snapshot(lake, name, version).await {
+            Ok(parts) => return Ok(Self::new(lake, name, parts, None)),
+            Err(failed) => failed,
+        };
+        // Not where the bucket does not answer: asking it again would only take longer.
+        if let delta_kernel::Error::ObjectStore(_) = failed {
+            return Err(unreadable(lake, name, failed));
         }
+        // The kernel says much the same of a table that is not there and of a log that is broken.
+        let failed = match lake.has_log(name).await {
+            Ok(false) => {
+                return Err(OpenTableError::NotFound {
+                    table: name.clone(),
+                    url: lake.url().clone(),
+                });
+            }
+            // It may have been created meanwhile.
+            Ok(true) => match snapshot(lake, name, version).await {
+                Ok(parts) => return Ok(Self::new(lake, name, parts, None)),
+                Err(failed) => failed,
+            },
+            Err(_) => failed,
+        };
+        Err(explain(lake, name, version, failed).await)
     }
 
     fn new(
@@ -359,7 +365,10 @@ pub(crate) struct Parts {
 impl Parts {
     pub(crate) fn of(snapshot: SnapshotRef) -> DeltaResult<Self> {
         let schema: Schema = snapshot.schema().as_ref().try_into_arrow()?;
-        let partition_columns = snapshot.table_configuration().logical_partition_columns().to_vec();
+        let partition_columns = snapshot
+            .table_configuration()
+            .logical_partition_columns()
+            .to_vec();
         Ok(Self {
             snapshot,
             schema: Arc::new(schema),
@@ -368,20 +377,27 @@ impl Parts {
     }
 }
 
-/// Finds out why a table could not be opened. The kernel says much the same of a table that is
-/// not there, a version that is not there and a log that is broken.
+async fn snapshot(lake: &Lake, name: &TableName, version: Option<u64>) -> DeltaResult<Parts> {
+    let url = lake.table_url(name);
+    let build = move |engine: &dyn Engine| {
+        let builder = Snapshot::builder_for(url.as_str());
+        let builder = builder.with_incremental_crc_replay(IncrementalReplay::Unlimited);
+        let snapshot = match version {
+            Some(version) => builder.at_version(version),
+            None => builder,
+        };
+        Parts::of(snapshot.build(engine)?)
+    };
+    lake.engine().run(build).await
+}
+
+/// Finds out why a table that is there could not be opened.
 async fn explain(
     lake: &Lake,
     name: &TableName,
     version: Option<u64>,
     source: delta_kernel::Error,
 ) -> OpenTableError {
-    if let Ok(false) = lake.has_log(name).await {
-        return OpenTableError::NotFound {
-            table: name.clone(),
-            url: lake.url().clone(),
-        };
-    }
     if let Some(version) = version {
         let newest = Box::pin(Table::open(lake, name, None)).await;
         if let Ok(newest) = newest
@@ -394,6 +410,10 @@ async fn explain(
             };
         }
     }
+    unreadable(lake, name, source)
+}
+
+fn unreadable(lake: &Lake, name: &TableName, source: delta_kernel::Error) -> OpenTableError {
     OpenTableError::Log {
         table: name.clone(),
         url: lake.url().clone(),

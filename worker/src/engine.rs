@@ -59,25 +59,42 @@ impl Engine {
             memory_bytes: config.memory_bytes,
             source,
         })?;
-        Ok(Arc::new(Self { idle: Mutex::default(), root: Mutex::new(root) }))
+        Ok(Arc::new(Self {
+            idle: Mutex::default(),
+            root: Mutex::new(root),
+        }))
     }
 
     /// A connection for one query.
     pub(crate) fn session(&self) -> Result<Session, duckdb::Error> {
-        if let Some(session) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+        if let Some(session) = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+        {
             return Ok(session);
         }
         let connection = self.connect()?;
-        Ok(Session { connection, views: Default::default() })
+        Ok(Session {
+            connection,
+            views: Default::default(),
+        })
     }
 
     /// Takes back the connection of a query that ended.
     pub(crate) fn give_back(&self, session: Session) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(session);
     }
 
     pub(crate) fn connect(&self) -> Result<Connection, duckdb::Error> {
-        self.root.lock().unwrap_or_else(PoisonError::into_inner).try_clone()
+        self.root
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .try_clone()
     }
 
     /// Makes a native table of these batches.
@@ -108,7 +125,11 @@ impl Engine {
 
 fn connect(config: &WorkerConfig) -> Result<Connection, duckdb::Error> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if config.threads == 0 { cores } else { config.threads };
+    let threads = if config.threads == 0 {
+        cores
+    } else {
+        config.threads
+    };
     let mut settings = Config::default()
         .max_memory(&format!("{}B", config.memory_bytes))?
         .threads(i64::try_from(threads).unwrap_or(1))?
@@ -119,19 +140,19 @@ fn connect(config: &WorkerConfig) -> Result<Connection, duckdb::Error> {
     if let Some(folder) = &config.spill_folder {
         settings = settings
             .with("temp_directory", folder.to_string_lossy())?
-            .with("max_temp_directory_size", format!("{}B", config.spill_bytes))?;
+            .with(
+                "max_temp_directory_size",
+                format!("{}B", config.spill_bytes),
+            )?;
     }
     let connection = Connection::open_in_memory_with_flags(settings)?;
     // In this order: locking the configuration is the last thing that can be configured.
-    connection.execute_batch("SET enable_external_access = false; SET lock_configuration = true;")?;
+    connection
+        .execute_batch("SET enable_external_access = false; SET lock_configuration = true;")?;
     Ok(connection)
 }
 
-fn append(
-    connection: &Connection,
-    name: &str,
-    batches: Vec<RecordBatch>,
-) -> Result<(), LoadError> {
+fn append(connection: &Connection, name: &str, batches: Vec<RecordBatch>) -> Result<(), LoadError> {
     let mut appender = connection.appender(name)?;
     for batch in batches {
         appender.append_record_batch(in_utc(batch)?)?;
@@ -163,12 +184,26 @@ fn in_utc(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
 }
 
 /// The columns of a schema, as SQL.
-pub(crate) fn columns(schema: &Schema) -> String {
-    let columns = schema.fields().iter().map(|field| {
-        let name = field.name().replace('"', "\"\"");
-        format!("\"{name}\" {}", sql_type(field))
-    });
-    columns.collect::<Vec<_>>().join(", ")
+fn columns(schema: &Schema) -> String {
+    let columns = schema.fields().iter();
+    columns
+        .map(|field| format!("{} {}", quoted(field), sql_type(field)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A NULL of each column of a schema, as SQL.
+pub(crate) fn nulls(schema: &Schema) -> String {
+    let columns = schema.fields().iter();
+    let null = |field| format!("CAST(NULL AS {}) AS {}", sql_type(field), quoted(field));
+    columns
+        .map(|field| null(field))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn quoted(field: &Field) -> String {
+    format!("\"{}\"", field.name().replace('"', "\"\""))
 }
 
 fn sql_type(field: &Field) -> String {

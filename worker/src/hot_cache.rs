@@ -69,7 +69,11 @@ impl HotCache {
             .max_capacity(budget)
             .weigher(|_, file: &Arc<LoadedFile>| u32::try_from(file.bytes).unwrap_or(u32::MAX))
             .build();
-        Self { engine, files, names: Arc::default() }
+        Self {
+            engine,
+            files,
+            names: Arc::default(),
+        }
     }
 
     /// The bytes that it holds.
@@ -82,12 +86,20 @@ impl HotCache {
     pub(crate) async fn load(
         &self,
         table: &Table,
-        files: &[DataFile],
+        files: Vec<DataFile>,
     ) -> Result<Vec<Arc<LoadedFile>>, Arc<LoadError>> {
+        // Owned parts, so that the future may move between threads.
+        let (cache, table) = (self.clone(), table.clone());
         stream::iter(files)
-            .map(|file| async move {
-                let key = (table.name().clone(), file.path.clone());
-                self.files.try_get_with(key, self.pull(table, file)).await
+            .map(move |file| {
+                let (cache, table) = (cache.clone(), table.clone());
+                async move {
+                    let key = (table.name().clone(), file.path.clone());
+                    cache
+                        .files
+                        .try_get_with(key, cache.pull(&table, &file))
+                        .await
+                }
             })
             .buffered(PARALLEL_PULLS)
             .try_collect()
@@ -98,13 +110,20 @@ impl HotCache {
         let batches = table.read(file).await?;
         metrics::counter!("streamsync_cache_pulled_files_total").increment(1);
         metrics::counter!("streamsync_cache_pulled_bytes_total").increment(file.size);
-        let bytes = batches.iter().map(|batch| batch.get_array_memory_size() as u64).sum();
+        let bytes = batches
+            .iter()
+            .map(|batch| batch.get_array_memory_size() as u64)
+            .sum();
         let name = format!("file_{}", self.names.fetch_add(1, Ordering::Relaxed));
         let engine = Arc::clone(&self.engine);
         let schema = table.schema();
         tokio::task::spawn_blocking(move || {
             engine.load(&name, &schema, batches)?;
-            Ok(Arc::new(LoadedFile { name, bytes, engine }))
+            Ok(Arc::new(LoadedFile {
+                name,
+                bytes,
+                engine,
+            }))
         })
         .await?
     }

@@ -1,7 +1,7 @@
 //! Pins: what a query sees under the name of a table.
 
 use crate::{
-    engine::{Session, columns},
+    engine::{Session, nulls},
     hot_cache::LoadedFile,
 };
 use arrow::datatypes::SchemaRef;
@@ -21,9 +21,15 @@ impl Session {
     /// What it sees already is left as it is.
     pub(crate) fn show(&mut self, pins: &[Pin]) -> Result<(), duckdb::Error> {
         let hidden = |name: &String| pins.iter().all(|pin| pin.table.as_str() != name);
-        let gone: Vec<String> = self.views.keys().filter(|name| hidden(name)).cloned().collect();
+        let gone: Vec<String> = self
+            .views
+            .keys()
+            .filter(|name| hidden(name))
+            .cloned()
+            .collect();
         for name in gone {
-            self.connection.execute_batch(&format!("DROP VIEW temp.{name}"))?;
+            self.connection
+                .execute_batch(&format!("DROP VIEW temp.{name}"))?;
             self.views.remove(&name);
         }
         for pin in pins {
@@ -32,7 +38,11 @@ impl Session {
                 continue;
             }
             self.views.remove(pin.table.as_str());
-            let view = format!("CREATE OR REPLACE TEMP VIEW {} AS {}", pin.table, rows(pin, &files));
+            let view = format!(
+                "CREATE OR REPLACE TEMP VIEW {} AS {}",
+                pin.table,
+                rows(pin, &files)
+            );
             self.connection.execute_batch(&view)?;
             self.views.insert(pin.table.to_string(), files);
         }
@@ -43,16 +53,10 @@ impl Session {
 /// The rows of a pin: those of its files, or none of its columns' types.
 fn rows(pin: &Pin, files: &[String]) -> String {
     if files.is_empty() {
-        let columns = columns(&pin.schema);
-        let nulls = pin.schema.fields().iter().map(|_| "NULL").collect::<Vec<_>>().join(", ");
-        let names = pin.schema.fields().iter().map(|field| field.name().as_str());
-        let names = names.map(|name| format!("\"{}\"", name.replace('"', "\"\"")));
-        let names = names.collect::<Vec<_>>().join(", ");
-        return format!(
-            "SELECT unnest(row.fields) FROM (SELECT CAST(row({nulls}) AS STRUCT({columns})) AS \
-             fields) AS row WHERE false /* {names} */"
-        );
+        return format!("SELECT {} WHERE false", nulls(&pin.schema));
     }
-    let selects = files.iter().map(|file| format!("SELECT * FROM memory.main.{file}"));
+    let selects = files
+        .iter()
+        .map(|file| format!("SELECT * FROM memory.main.{file}"));
     selects.collect::<Vec<_>>().join(" UNION ALL ")
 }

@@ -9,7 +9,9 @@
 mod conformance;
 mod crash;
 mod damage;
+mod exactly_once;
 mod faulty_store;
+mod others;
 mod rows;
 mod unusable;
 
@@ -20,6 +22,7 @@ fn main() -> std::process::ExitCode {
     conformance::add(&mut suite);
     crash::add(&mut suite);
     damage::add(&mut suite);
+    others::add(&mut suite);
     unusable::add(&mut suite);
     suite.run()
 }

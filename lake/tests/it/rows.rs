@@ -6,7 +6,7 @@ use arrow::{
         TimestampMicrosecondArray,
     },
     compute::concat_batches,
-    util::pretty::pretty_format_batches,
+    util::display::{ArrayFormatter, FormatOptions},
 };
 use std::sync::Arc;
 use streamsync_core::{Slot, TableName};
@@ -88,9 +88,18 @@ pub async fn all_rows(table: &Table) -> Vec<String> {
 
 /// The rows of a batch, each as a line of text, sorted.
 pub fn lines(batch: &RecordBatch) -> Vec<String> {
-    let one_row = |row| {
-        let text = pretty_format_batches(&[batch.slice(row, 1)]).unwrap().to_string();
-        text.lines().nth(3).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
+    let options = FormatOptions::default();
+    let columns: Vec<ArrayFormatter> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
+    let one_row = |row: usize| {
+        let values: Vec<String> = columns
+            .iter()
+            .map(|column| column.value(row).to_string())
+            .collect();
+        values.join(" | ")
     };
     let mut lines: Vec<String> = (0..batch.num_rows()).map(one_row).collect();
     lines.sort();

@@ -1,0 +1,46 @@
+# The commands of everyday work; `make help` lists them.
+#
+# DUCKDB=bundled compiles DuckDB from source instead of linking the library that `make setup` gets.
+
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+export DUCKDB
+features := $(if $(filter bundled,$(DUCKDB)),--features bundled)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help: ## List these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST)
+
+setup: ## Install what building and running need (nothing to do the second time)
+	@scripts/setup
+
+demo: setup ## Ingest blocks, race five queries over them, show the answers
+	@cargo build --workspace $(features)
+	@scripts/demo
+
+test: ## Run all tests, against a real Redis and a real S3 server
+	@scripts/test
+
+check: setup ## Check format, lints, documentation, scripts, licences
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(features) -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(features)
+	@if command -v shellcheck >/dev/null; then \
+		shellcheck .ci/run scripts/* $(addprefix localstack/,install start status stop); \
+	else \
+		echo 'scripts not checked: shellcheck is not installed'; \
+	fi
+	@if command -v cargo-deny >/dev/null; then \
+		cargo deny check bans licenses sources; \
+	else \
+		echo 'licences not checked: cargo-deny is not installed'; \
+	fi
+
+bench: setup ## Run the benchmarks
+	@cargo bench $(features)
+
+clean: ## Delete what was built and downloaded
+	@localstack/stop
+	@if [ -L .deps ]; then rm .deps; else rm -rf .deps; fi
+	@cargo clean

@@ -1,0 +1,83 @@
+//! `POST /v1/query`.
+
+use super::{error::Failure, format::Format};
+use crate::{Ask, Raced, Router};
+use axum::{
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::{HeaderMap, HeaderName, HeaderValue},
+    response::{IntoResponse, Response},
+};
+use std::time::Duration;
+use streamsync_core::{Outcome, WorkerId};
+
+pub(super) async fn query(
+    State(router): State<Router>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let id = router.query_id();
+    let answered = answer(&router, id, &headers, body).await;
+    let result = if answered.is_ok() {
+        "answered"
+    } else {
+        "failed"
+    };
+    metrics::counter!("streamsync_router_queries_total", "result" => result).increment(1);
+    answered.unwrap_or_else(|failure| failure.about(id).into_response())
+}
+
+async fn answer(
+    router: &Router,
+    id: streamsync_core::QueryId,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let format = Format::accepted(headers)?;
+    let body = body.map_err(|rejection| Failure::body(&rejection))?;
+    let ask: Ask = serde_json::from_slice(&body).map_err(|error| Failure::json(&error))?;
+    let raced = router.query(id, ask).await?;
+    metrics::histogram!("streamsync_router_query_seconds").record(raced.took.as_secs_f64());
+    let headers = described(&raced);
+    // Encoding a large answer must not hold up others.
+    let encoded = tokio::task::spawn_blocking(move || format.encode(&raced.rows)).await;
+    let body = encoded.map_err(|error| Failure::internal(&error))??;
+    let content_type = HeaderValue::from_static(format.media_type());
+    let content_type = (axum::http::header::CONTENT_TYPE, content_type);
+    Ok((headers, [content_type], body).into_response())
+}
+
+fn described(raced: &Raced) -> HeaderMap {
+    let (digest, rows) = match raced.outcome {
+        Outcome::Rows { digest, rows } => (digest.to_string(), rows.to_string()),
+        Outcome::Refused(_) => (String::new(), String::new()),
+    };
+    let micros = |duration: Duration| duration.as_micros().to_string();
+    [
+        ("streamsync-query-id", raced.id.to_string()),
+        ("streamsync-snapshot", raced.snapshot.to_string()),
+        ("streamsync-winner", raced.winner.to_string()),
+        ("streamsync-verifiers", listed(&raced.verifiers)),
+        ("streamsync-dissenters", listed(&raced.dissenters)),
+        ("streamsync-digest", digest),
+        ("streamsync-rows", rows),
+        ("streamsync-latency-us", micros(raced.took)),
+        ("streamsync-price", raced.price.0.to_string()),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| {
+        Some((
+            HeaderName::from_static(name),
+            HeaderValue::try_from(value).ok()?,
+        ))
+    })
+    .collect()
+}
+
+fn listed(workers: &[WorkerId]) -> String {
+    workers
+        .iter()
+        .map(WorkerId::to_string)
+        .collect::<Vec<_>>()
+        .join(",")
+}

@@ -1,0 +1,137 @@
+//! From what a client asks to a query that can be raced.
+
+use crate::{Analysed, Catalog, Refused, analyse};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use streamsync_core::{
+    Amount, Parameter, Partition, Query, QueryId, Snapshot, config::RouterConfig,
+};
+use streamsync_lake::{ListFilesError, prune, tables};
+
+/// What a client asks: the body of `POST /v1/query`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    /// One `SELECT`.
+    pub sql: String,
+    /// Values of its placeholders.
+    #[serde(default)]
+    pub params: Vec<Parameter>,
+    /// How sure the answer has to be.
+    #[serde(default)]
+    pub verify: Verify,
+    /// How long it may take, in milliseconds.
+    pub deadline_ms: Option<u64>,
+    /// The most that it may cost, in base units of STRM.
+    pub max_price: Option<Amount>,
+}
+
+/// How sure an answer has to be before the client gets it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// Others have confirmed it.
+    #[default]
+    Quorum,
+    /// It is the first; others are compared with it afterwards.
+    Fast,
+}
+
+/// Why a query is not raced.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The statement is not one that is answered.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The deadline is out of bounds.
+    #[error("deadline_ms is {asked}; it must be 1 to {longest}")]
+    Deadline {
+        /// What the client asked for.
+        asked: u64,
+        /// The longest that is taken.
+        longest: u64,
+    },
+    /// It costs more than the client wants to pay.
+    #[error("the query costs {price}, which is over max_price, {max_price}")]
+    Price {
+        /// The price.
+        price: Amount,
+        /// The client's bound.
+        max_price: Amount,
+    },
+    /// The lake could not be asked for its files.
+    #[error("could not list the files of a table")]
+    Files(#[from] ListFilesError),
+}
+
+/// Plans a query: checks it, pins the newest snapshot, and names the partitions that matter.
+pub(crate) async fn plan(
+    ask: Ask,
+    id: QueryId,
+    catalog: &Catalog,
+    config: &RouterConfig,
+) -> Result<Query, PlanError> {
+    let deadline = ask.deadline_ms.unwrap_or(config.default_deadline_ms);
+    if !(1..=config.max_deadline_ms).contains(&deadline) {
+        let longest = config.max_deadline_ms;
+        return Err(PlanError::Deadline {
+            asked: deadline,
+            longest,
+        });
+    }
+    if let Some(max_price) = ask
+        .max_price
+        .filter(|max_price| *max_price < config.base_price)
+    {
+        return Err(PlanError::Price {
+            price: config.base_price,
+            max_price,
+        });
+    }
+    let analysed = analyse(&ask.sql, catalog, &ask.params)?;
+    let partitions = partitions(&analysed, catalog).await?;
+    let tables = analysed
+        .tables
+        .iter()
+        .filter_map(|name| catalog.table(name.as_str()));
+    let snapshot: Snapshot = tables
+        .map(|table| (table.name().clone(), table.version()))
+        .collect();
+    Ok(Query {
+        id,
+        sql: analysed.sql,
+        parameters: ask.params,
+        snapshot,
+        partitions,
+        ordered: analysed.ordered,
+        time_left_ms: deadline,
+        max_rows: config.max_rows,
+        max_bytes: config.max_answer_bytes,
+    })
+}
+
+async fn partitions(
+    analysed: &Analysed,
+    catalog: &Catalog,
+) -> Result<Vec<Partition>, ListFilesError> {
+    let mut partitions = BTreeSet::new();
+    for name in &analysed.tables {
+        let Some(table) = catalog.table(name.as_str()) else {
+            continue;
+        };
+        let files = table.files().await?;
+        let constraints = analysed
+            .constraints
+            .get(name)
+            .map_or(&[][..], Vec::as_slice);
+        let matter = match tables::definition(name.as_str()) {
+            Some(definition) => prune(definition, &files, constraints),
+            None => files.iter().collect(),
+        };
+        partitions.extend(matter.into_iter().map(|file| Partition {
+            table: name.clone(),
+            values: file.partition.clone(),
+        }));
+    }
+    Ok(partitions.into_iter().collect())
+}

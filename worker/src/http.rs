@@ -1,0 +1,55 @@
+//! The worker over HTTP/2.
+
+mod body;
+mod error;
+
+use crate::Worker;
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderValue, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use error::Failure;
+use metrics_exporter_prometheus::PrometheusHandle;
+use streamsync_core::{ANSWER_HEADER, Query};
+
+/// The largest query that a worker takes, with its parameters and partitions.
+const MAX_QUERY_BYTES: usize = 64 << 20;
+
+/// What a worker serves: `POST /v1/execute`, `GET /healthz`, `GET /metrics`.
+///
+/// An answer is an Arrow IPC stream, with the [`SignedAnswer`](streamsync_core::SignedAnswer) in
+/// the header [`ANSWER_HEADER`]: the caller knows the digest before it takes the first row, and
+/// hangs up if it needs no rows.
+pub fn routes(worker: Worker, metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/v1/execute", post(execute))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(async move || metrics.render()))
+        .layer(DefaultBodyLimit::max(MAX_QUERY_BYTES))
+        .with_state(worker)
+}
+
+async fn execute(
+    State(worker): State<Worker>,
+    Json(query): Json<Query>,
+) -> Result<Response, Failure> {
+    let answer = worker.execute(query).await?;
+    let signed = signed_header(&answer.signed)?;
+    let body = body::stream(answer.schema, answer.batches);
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(ANSWER_HEADER, signed);
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/vnd.apache.arrow.stream"),
+    );
+    Ok(response)
+}
+
+fn signed_header(signed: &streamsync_core::SignedAnswer) -> Result<HeaderValue, Failure> {
+    let json = serde_json::to_string(signed).map_err(Failure::encode)?;
+    HeaderValue::try_from(json).map_err(Failure::encode)
+}
