@@ -1,1 +1,71 @@
-fn main(){}
+//! `streamsync`: the one command.
+
+mod check_config;
+mod dev;
+mod ingest;
+mod query;
+mod router;
+mod serve;
+mod settings;
+mod worker;
+
+use clap::{Parser, Subcommand};
+use std::{error::Error, process::ExitCode};
+
+/// What a subcommand ends with when it fails.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Answers SQL over Solana chain data by racing stateless workers over an open lake.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything on this machine: Redis, workers, and a router.
+    Dev(dev::Args),
+    /// Run a router.
+    Router(router::Args),
+    /// Run a worker.
+    Worker(worker::Args),
+    /// Bring blocks into the lake.
+    Ingest(ingest::Args),
+    /// Ask a router a question.
+    Query(query::Args),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print the configuration in effect, with secrets masked.
+    Check(check_config::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Dev(args) => dev::run(args).await,
+        Command::Router(args) => router::run(args).await,
+        Command::Worker(args) => worker::run(args).await,
+        Command::Ingest(args) => ingest::run(args).await,
+        Command::Query(args) => query::run(args).await,
+        Command::Config(ConfigCommand::Check(args)) => check_config::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            let mut cause = failure.source();
+            while let Some(error) = cause {
+                eprintln!("  because: {error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -195,7 +195,10 @@ impl Transaction {
 
     /// The number of inner instructions.
     pub fn inner_instruction_count(&self) -> usize {
-        self.instructions.iter().map(|outer| outer.inner.len()).sum()
+        self.instructions
+            .iter()
+            .map(|outer| outer.inner.len())
+            .sum()
     }
 
     /// Checks that every position points into the account keys, and that there is a balance for
@@ -211,7 +214,10 @@ impl Transaction {
         if keys > MAX_ACCOUNT_KEYS {
             return Err(InvalidTransaction::TooManyAccounts { keys });
         }
-        for (when, balances) in [("before", &self.pre_balances), ("after", &self.post_balances)] {
+        for (when, balances) in [
+            ("before", &self.pre_balances),
+            ("after", &self.post_balances),
+        ] {
             if balances.len() != keys {
                 let count = balances.len();
                 return Err(InvalidTransaction::Balances { when, count, keys });
@@ -224,7 +230,10 @@ impl Transaction {
         let positions = calls.flat_map(|call| {
             std::iter::once(call.program_id_index).chain(call.accounts.iter().copied())
         });
-        let tokens = self.pre_token_balances.iter().chain(&self.post_token_balances);
+        let tokens = self
+            .pre_token_balances
+            .iter()
+            .chain(&self.post_token_balances);
         let mut positions = positions.chain(tokens.map(|token| token.account_index));
         match positions.find(|&position| usize::from(position) >= keys) {
             Some(position) => Err(InvalidTransaction::Position { position, keys }),
@@ -285,7 +294,9 @@ impl Header {
         loaded_writable: &[Pubkey],
         loaded_readonly: &[Pubkey],
     ) -> Vec<AccountKey> {
-        let first_readonly_signed = self.required_signatures.saturating_sub(self.readonly_signed);
+        let first_readonly_signed = self
+            .required_signatures
+            .saturating_sub(self.readonly_signed);
         let first_readonly_unsigned = static_keys.len().saturating_sub(self.readonly_unsigned);
         let named = static_keys.iter().enumerate().map(|(index, &pubkey)| {
             let is_signer = index < self.required_signatures;

@@ -311,10 +311,7 @@ fn one(slot: Slot) -> SlotSet {
     std::iter::once(slot).collect()
 }
 
-fn decode(
-    found: Result<Found, SourceError>,
-    covered: &SlotSet,
-) -> BoxFuture<'static, Ready> {
+fn decode(found: Result<Found, SourceError>, covered: &SlotSet) -> BoxFuture<'static, Ready> {
     let ready = match found {
         Err(error) => Ready::Over(error),
         Ok(Found::Expected(slots)) => Ready::Expected(slots),

@@ -52,7 +52,10 @@ impl Report {
 impl fmt::Display for MissingParent {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { slot, parent_slot } = self;
-        write!(formatter, "slot {slot} is here, its parent {parent_slot} is not")
+        write!(
+            formatter,
+            "slot {slot} is here, its parent {parent_slot} is not"
+        )
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writing batches into the lake, exactly once.
 
 use crate::{batch::Batch, pipeline::IngestError, progress::Progress};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use std::sync::Arc;
 use streamsync_core::TableName;
 use streamsync_lake::{Append, AppendError, Appended, Lake, SlotSet, Table, tables};
@@ -33,8 +33,10 @@ pub(crate) struct Written {
     pub(crate) slots: SlotSet,
 }
 
+/// What one table got.
 #[derive(Default)]
 struct Added {
+    table: &'static str,
     rows: u64,
     bytes: u64,
     slots: SlotSet,
@@ -47,8 +49,11 @@ impl Writer {
         progress: Arc<dyn Progress>,
     ) -> Result<Self, IngestError> {
         lake.create_tables().await?;
-        let tables = stream::iter(tables::definitions())
-            .map(|definition| open_table(lake, definition.name))
+        let opening = tables::definitions().iter();
+        let opening: Vec<BoxFuture<'_, _>> = opening
+            .map(|definition| open_table(lake, definition.name).boxed())
+            .collect();
+        let tables = stream::iter(opening)
             .buffered(CONCURRENT_APPENDS)
             .try_collect()
             .await?;
@@ -70,11 +75,11 @@ impl Writer {
             return Ok(Written::default());
         };
         let last = others.len();
-        let added: Vec<_> = stream::iter(others.iter_mut().enumerate())
-            .map(|(index, target)| async move {
-                let added = target.append(index, batch, progress.as_ref()).await?;
-                Ok::<_, IngestError>((target.name, added))
-            })
+        let appends = others.iter_mut().enumerate();
+        let appends: Vec<BoxFuture<'_, _>> = appends
+            .map(|(index, target)| target.append(index, batch, progress.as_ref()).boxed())
+            .collect();
+        let added: Vec<_> = stream::iter(appends)
             .buffer_unordered(CONCURRENT_APPENDS)
             .try_collect()
             .await?;
@@ -83,8 +88,8 @@ impl Writer {
             slots: added_blocks.slots.intersection(&batch.blocks()),
             ..Written::default()
         };
-        for (name, added) in added.into_iter().chain([(blocks.name, added_blocks)]) {
-            written.rows.push((name, added.rows));
+        for added in added.into_iter().chain([added_blocks]) {
+            written.rows.push((added.table, added.rows));
             written.bytes += added.bytes;
         }
         Ok(written)
@@ -110,10 +115,14 @@ impl Target {
         batch: &Batch,
         progress: &dyn Progress,
     ) -> Result<Added, IngestError> {
+        let nothing = Added {
+            table: self.name,
+            ..Added::default()
+        };
         loop {
             let slots = batch.covers().difference(&self.covered);
             if slots.is_empty() {
-                return Ok(Added::default());
+                return Ok(nothing);
             }
             let append = Append {
                 batches: batch.table(index, &slots),
@@ -127,12 +136,17 @@ impl Target {
                     self.table = table;
                     self.covered = self.covered.union(&slots);
                     progress.committed(self.name, rows);
-                    return Ok(Added { rows, bytes, slots });
+                    return Ok(Added {
+                        rows,
+                        bytes,
+                        slots,
+                        ..nothing
+                    });
                 }
                 Ok(Appended::AlreadyThere { table }) => {
                     self.table = table;
                     self.covered = self.covered.union(&slots);
-                    return Ok(Added::default());
+                    return Ok(nothing);
                 }
                 Err(AppendError::Covered {
                     slots: there,

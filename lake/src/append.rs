@@ -175,7 +175,7 @@ impl Table {
     }
 
     async fn checkpoint_when_due(&self) {
-        if self.version() % CHECKPOINT_INTERVAL != 0 {
+        if !self.version().is_multiple_of(CHECKPOINT_INTERVAL) {
             return;
         }
         // The rows are committed, and the next writer tries again.

@@ -2,7 +2,8 @@
 
 use crate::{
     TransactionId,
-    table::{COVERAGE_DOMAIN, ENGINE_INFO, Parts, Table},
+    open::Parts,
+    table::{COVERAGE_DOMAIN, ENGINE_INFO, Table},
 };
 use arrow::{
     array::{RecordBatch, StringArray},

@@ -70,6 +70,7 @@ mod file_reader;
 mod file_writer;
 mod lake;
 mod listing;
+mod open;
 mod prune;
 mod scalar;
 mod slot_set;
@@ -83,9 +84,8 @@ pub use create::CreateTableError;
 pub use data_file::{ColumnRange, DataFile};
 pub use file_reader::ReadFileError;
 pub use lake::{Lake, ListTablesError, OpenLakeError};
+pub use open::OpenTableError;
 pub use prune::{Constraint, ConstraintOp, prune};
 pub use scalar::Scalar;
 pub use slot_set::{Coverage, InvalidSlotSet, SlotSet};
-pub use table::{
-    COVERAGE_DOMAIN, CheckpointError, CoverageError, ListFilesError, OpenTableError, Table,
-};
+pub use table::{COVERAGE_DOMAIN, CheckpointError, CoverageError, ListFilesError, Table};

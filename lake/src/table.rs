@@ -1,23 +1,16 @@
 //! A table at one version.
 
 use crate::{
-    Coverage, DataFile, InvalidSlotSet, Lake, ReadFileError, file_reader,
+    Coverage, DataFile, InvalidSlotSet, Lake, OpenTableError, ReadFileError, file_reader,
     listing::Listing,
+    open::{self, Parts},
     tables::{self, TableDefinition},
 };
-use arrow::{
-    datatypes::{Schema, SchemaRef},
-    record_batch::RecordBatch,
-};
-use delta_kernel::{
-    DeltaResult, Engine,
-    engine::arrow_conversion::TryIntoArrow,
-    snapshot::{IncrementalReplay, Snapshot, SnapshotRef},
-};
+use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use delta_kernel::{Engine, snapshot::SnapshotRef};
 use std::{fmt, sync::Arc};
 use streamsync_core::TableName;
 use tokio::sync::OnceCell;
-use url::Url;
 
 /// How commits say who made them.
 pub(crate) const ENGINE_INFO: &str = concat!("StreamSync/", env!("CARGO_PKG_VERSION"));
@@ -42,40 +35,6 @@ struct Inner {
     earlier: Option<(u64, Arc<Vec<DataFile>>)>,
     files: OnceCell<Arc<Vec<DataFile>>>,
     coverage: OnceCell<Coverage>,
-}
-
-/// Why a table could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenTableError {
-    /// There is no such table.
-    #[error("there is no table `{table}` in {url}")]
-    NotFound {
-        /// The table.
-        table: TableName,
-        /// The lake.
-        url: Url,
-    },
-    /// The table has no such version.
-    #[error("table `{table}` has no version {version}: its newest is {newest}")]
-    NoSuchVersion {
-        /// The table.
-        table: TableName,
-        /// The version that was wanted.
-        version: u64,
-        /// The newest version.
-        newest: u64,
-    },
-    /// The Delta log could not be read.
-    #[error("could not read the log of table `{table}` in {url}")]
-    Log {
-        /// The table.
-        table: TableName,
-        /// The lake.
-        url: Url,
-        /// The cause.
-        #[source]
-        source: Box<delta_kernel::Error>,
-    },
 }
 
 /// Why the files of a table could not be listed.
@@ -140,30 +99,8 @@ impl Table {
         name: &TableName,
         version: Option<u64>,
     ) -> Result<Self, OpenTableError> {
-        let failed = match snapshot(lake, name, version).await {
-            Ok(parts) => return Ok(Self::new(lake, name, parts, None)),
-            Err(failed) => failed,
-        };
-        // Not where the bucket does not answer: asking it again would only take longer.
-        if let delta_kernel::Error::ObjectStore(_) = failed {
-            return Err(unreadable(lake, name, failed));
-        }
-        // The kernel says much the same of a table that is not there and of a log that is broken.
-        let failed = match lake.has_log(name).await {
-            Ok(false) => {
-                return Err(OpenTableError::NotFound {
-                    table: name.clone(),
-                    url: lake.url().clone(),
-                });
-            }
-            // It may have been created meanwhile.
-            Ok(true) => match snapshot(lake, name, version).await {
-                Ok(parts) => return Ok(Self::new(lake, name, parts, None)),
-                Err(failed) => failed,
-            },
-            Err(_) => failed,
-        };
-        Err(explain(lake, name, version, failed).await)
+        let parts = open::open(lake, name, version).await?;
+        Ok(Self::new(lake, name, parts, None))
     }
 
     fn new(
@@ -232,25 +169,8 @@ impl Table {
     }
 
     async fn later(&self, version: Option<u64>) -> Result<Table, OpenTableError> {
-        let snapshot = Arc::clone(self.snapshot());
-        let opened = self
-            .lake()
-            .engine()
-            .run(move |engine| {
-                let builder = Snapshot::builder_from(snapshot);
-                let builder = builder.with_incremental_crc_replay(IncrementalReplay::Unlimited);
-                let snapshot = match version {
-                    Some(version) => builder.at_version(version),
-                    None => builder,
-                }
-                .build(engine)?;
-                Parts::of(snapshot)
-            })
-            .await;
-        match opened {
-            Ok(parts) => Ok(self.succeeded_by(parts)),
-            Err(source) => Err(explain(self.lake(), self.name(), version, source).await),
-        }
+        let parts = open::later(self, version).await?;
+        Ok(self.succeeded_by(parts))
     }
 
     /// The table at a snapshot that is not earlier than this one.
@@ -352,72 +272,6 @@ impl Table {
 
     pub(crate) fn snapshot(&self) -> &SnapshotRef {
         &self.inner.snapshot
-    }
-}
-
-/// What is taken from a snapshot when a table is opened.
-pub(crate) struct Parts {
-    snapshot: SnapshotRef,
-    schema: SchemaRef,
-    partition_columns: Vec<String>,
-}
-
-impl Parts {
-    pub(crate) fn of(snapshot: SnapshotRef) -> DeltaResult<Self> {
-        let schema: Schema = snapshot.schema().as_ref().try_into_arrow()?;
-        let partition_columns = snapshot
-            .table_configuration()
-            .logical_partition_columns()
-            .to_vec();
-        Ok(Self {
-            snapshot,
-            schema: Arc::new(schema),
-            partition_columns,
-        })
-    }
-}
-
-async fn snapshot(lake: &Lake, name: &TableName, version: Option<u64>) -> DeltaResult<Parts> {
-    let url = lake.table_url(name);
-    let build = move |engine: &dyn Engine| {
-        let builder = Snapshot::builder_for(url.as_str());
-        let builder = builder.with_incremental_crc_replay(IncrementalReplay::Unlimited);
-        let snapshot = match version {
-            Some(version) => builder.at_version(version),
-            None => builder,
-        };
-        Parts::of(snapshot.build(engine)?)
-    };
-    lake.engine().run(build).await
-}
-
-/// Finds out why a table that is there could not be opened.
-async fn explain(
-    lake: &Lake,
-    name: &TableName,
-    version: Option<u64>,
-    source: delta_kernel::Error,
-) -> OpenTableError {
-    if let Some(version) = version {
-        let newest = Box::pin(Table::open(lake, name, None)).await;
-        if let Ok(newest) = newest
-            && newest.version() < version
-        {
-            return OpenTableError::NoSuchVersion {
-                table: name.clone(),
-                version,
-                newest: newest.version(),
-            };
-        }
-    }
-    unreadable(lake, name, source)
-}
-
-fn unreadable(lake: &Lake, name: &TableName, source: delta_kernel::Error) -> OpenTableError {
-    OpenTableError::Log {
-        table: name.clone(),
-        url: lake.url().clone(),
-        source: Box::new(source),
     }
 }
 

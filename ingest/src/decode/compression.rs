@@ -68,6 +68,9 @@ mod tests {
     fn a_truncated_file_is_an_error() {
         let packed = gzip(&b"some text, more text, yet more text".repeat(9));
         let error = unpack(&packed[..packed.len() / 2], 1 << 20).unwrap_err();
-        assert!(matches!(error, DecodeError::Compression { format: "gzip", .. }));
+        assert!(matches!(
+            error,
+            DecodeError::Compression { format: "gzip", .. }
+        ));
     }
 }

@@ -65,7 +65,9 @@ pub enum DecodeError {
         slot: Slot,
     },
     /// The block claims a parent that is not before it.
-    #[error("the block of slot {slot} says that its parent is slot {parent}, which is not before it")]
+    #[error(
+        "the block of slot {slot} says that its parent is slot {parent}, which is not before it"
+    )]
     Parent {
         /// The slot.
         slot: Slot,

@@ -190,7 +190,11 @@ fn locate(
     };
     Ok(Instruction {
         program_id_index: position(&text("instructions.programId", program_id)?)?,
-        accounts: form.accounts.iter().map(position).collect::<Result<_, _>>()?,
+        accounts: form
+            .accounts
+            .iter()
+            .map(position)
+            .collect::<Result<_, _>>()?,
         data: form.data,
         stack_height,
     })
@@ -213,12 +217,8 @@ fn account_keys(keys: &[ui::ParsedAccount]) -> Result<Vec<AccountKey>, Transacti
 fn header(keys: &[AccountKey]) -> Header {
     let required_signatures = keys.iter().take_while(|key| key.is_signer).count();
     let (signers, others) = keys.split_at(required_signatures);
-    let readonly = |keys: &[AccountKey]| {
-        keys.iter()
-            .rev()
-            .take_while(|key| !key.is_writable)
-            .count()
-    };
+    let readonly =
+        |keys: &[AccountKey]| keys.iter().rev().take_while(|key| !key.is_writable).count();
     Header {
         required_signatures,
         readonly_signed: readonly(signers),

@@ -109,8 +109,16 @@ fn transaction(confirmed: wire::ConfirmedTransaction) -> Result<Transaction, Tra
             .collect::<Result<_, _>>()?,
     };
     let loaded = Loaded {
-        writable: all("loaded_writable_addresses", &meta.loaded_writable_addresses, pubkey)?,
-        readonly: all("loaded_readonly_addresses", &meta.loaded_readonly_addresses, pubkey)?,
+        writable: all(
+            "loaded_writable_addresses",
+            &meta.loaded_writable_addresses,
+            pubkey,
+        )?,
+        readonly: all(
+            "loaded_readonly_addresses",
+            &meta.loaded_readonly_addresses,
+            pubkey,
+        )?,
     };
     let keys = message.account_keys(&loaded)?;
     let inner = meta.inner_instructions.iter();
@@ -198,10 +206,7 @@ fn signature(field: &'static str, bytes: &[u8]) -> Result<Signature, Transaction
     array::<64>(field, bytes).map(Signature::from)
 }
 
-fn array<const N: usize>(
-    field: &'static str,
-    bytes: &[u8],
-) -> Result<[u8; N], TransactionProblem> {
+fn array<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], TransactionProblem> {
     bytes.try_into().map_err(|_| TransactionProblem::Field {
         field,
         value: format!("{} bytes, not {N}", bytes.len()),

@@ -12,8 +12,7 @@ use std::{
     time::Duration,
 };
 
-const WITH_TOTAL: &str =
-    "{msg} {wide_bar} {human_pos}/{human_len} slots, {per_sec}, {rows_per_second} rows/s, {eta} left";
+const WITH_TOTAL: &str = "{msg} {wide_bar} {human_pos}/{human_len} slots, {per_sec}, {rows_per_second} rows/s, {eta} left";
 const WITHOUT_TOTAL: &str =
     "{spinner} {msg} {human_pos} slots, {per_sec}, {rows_per_second} rows/s, {elapsed}";
 const REDRAW: Duration = Duration::from_millis(200);
@@ -41,8 +40,8 @@ impl ProgressBar {
     fn style(&self, template: &str) {
         let rows = self.rows.clone();
         // The templates above are known to be right.
-        let style = ProgressStyle::with_template(template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let style = style.with_key(
             "rows_per_second",
             move |state: &ProgressState, out: &mut dyn Write| {

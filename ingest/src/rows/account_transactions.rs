@@ -21,7 +21,10 @@ pub(super) fn columns(block: &Block) -> Result<Vec<ArrayRef>, RowsError> {
         let keys = &transaction.account_keys;
         for (position, key) in keys.iter().enumerate() {
             let before = keys.iter().take(position);
-            if before.map(|other| other.pubkey).any(|other| other == key.pubkey) {
+            if before
+                .map(|other| other.pubkey)
+                .any(|other| other == key.pubkey)
+            {
                 continue;
             }
             account.clear();

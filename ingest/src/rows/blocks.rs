@@ -10,15 +10,21 @@ use std::sync::Arc;
 
 pub(super) fn columns(block: &Block) -> Result<Vec<ArrayRef>, RowsError> {
     let transactions = &block.transactions;
-    let count = |column, number| integer(block, column, number).map(|number| integers(vec![number]));
+    let count =
+        |column, number| integer(block, column, number).map(|number| integers(vec![number]));
     let optional = |column, value: Option<u64>| {
         let value = value.map(|value| long(block, column, value)).transpose()?;
         Ok::<ArrayRef, RowsError>(Arc::new(Int64Array::from(vec![value])))
     };
     let votes = transactions.iter().filter(|one| one.is_vote()).count();
-    let failed = transactions.iter().filter(|one| one.error.is_some()).count();
+    let failed = transactions
+        .iter()
+        .filter(|one| one.error.is_some())
+        .count();
     let fees = transactions.iter().map(|one| one.fee);
-    let units = transactions.iter().filter_map(|one| one.compute_units_consumed);
+    let units = transactions
+        .iter()
+        .filter_map(|one| one.compute_units_consumed);
     let units = units.reduce(u64::saturating_add);
     let mut paid = block.rewards.iter();
     let leader = paid.find(|reward| reward.reward_type == Some(RewardType::Fee));

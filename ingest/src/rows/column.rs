@@ -55,11 +55,7 @@ pub(super) fn long(block: &Block, column: &'static str, value: u64) -> Result<i6
 }
 
 /// A count, or a position.
-pub(super) fn integer(
-    block: &Block,
-    column: &'static str,
-    value: usize,
-) -> Result<i32, RowsError> {
+pub(super) fn integer(block: &Block, column: &'static str, value: usize) -> Result<i32, RowsError> {
     i32::try_from(value).map_err(|_| too_large(block, column, value as u64))
 }
 

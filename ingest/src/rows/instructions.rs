@@ -104,7 +104,8 @@ impl Columns {
         self.accounts.append(true);
         self.data.append_value(&instruction.data);
         self.votes.append_value(within.is_vote);
-        self.successes.append_value(within.transaction.error.is_none());
+        self.successes
+            .append_value(within.transaction.error.is_none());
         Ok(())
     }
 }
@@ -120,6 +121,8 @@ impl<'a> Hex<'a> {
 
 impl Display for Hex<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        self.0
+            .iter()
+            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }

@@ -25,14 +25,19 @@ pub(super) fn columns(block: &Block) -> Result<Vec<ArrayRef>, RowsError> {
             let Some(latest) = after.or(before) else {
                 continue;
             };
-            let account = transaction.account_keys.get(usize::from(latest.account_index));
+            let account = transaction
+                .account_keys
+                .get(usize::from(latest.account_index));
             let recorded = [after, before];
             let recorded = recorded.iter().flatten();
             indexes.push(index);
             push_optional(&mut accounts, account.map(|key| key.pubkey));
             push(&mut mints, latest.mint);
             push_optional(&mut owners, recorded.clone().find_map(|token| token.owner));
-            push_optional(&mut programs, recorded.clone().find_map(|token| token.program_id));
+            push_optional(
+                &mut programs,
+                recorded.clone().find_map(|token| token.program_id),
+            );
             decimals.push(i32::from(latest.decimals));
             pre.push(before.map(|token| token.amount));
             post.push(after.map(|token| token.amount));

@@ -162,8 +162,16 @@ mod tests {
     #[test]
     fn block_files_are_told_by_their_names() {
         let is = |name: &str| is_block_file(Path::new(name));
-        assert!(["1.json", "1.pb", "1.bin.zst", "a/1.json.gz"].into_iter().all(is));
-        assert!(!["1.txt", "1.gz", "json", ".json", "1.json.bak"].into_iter().any(is));
+        assert!(
+            ["1.json", "1.pb", "1.bin.zst", "a/1.json.gz"]
+                .into_iter()
+                .all(is)
+        );
+        assert!(
+            !["1.txt", "1.gz", "json", ".json", "1.json.bak"]
+                .into_iter()
+                .any(is)
+        );
     }
 
     #[test]
@@ -176,7 +184,11 @@ mod tests {
         }
         fs::write(inside.join("98.json.gz"), "").unwrap();
         let files = BlockFiles::open(folder.path(), None).unwrap();
-        let slots: Vec<_> = files.files.iter().map(|(slot, _)| slot.unwrap().0).collect();
+        let slots: Vec<_> = files
+            .files
+            .iter()
+            .map(|(slot, _)| slot.unwrap().0)
+            .collect();
         assert_eq!(slots, [98, 99, 100]);
         assert!(matches!(
             BlockFiles::open(folder.path(), Some(Slot(1))),

@@ -9,7 +9,9 @@ pub use client::RpcOptions;
 use super::{Failure, Found, Source, SourceError, Unread};
 use crate::{ReadError, decode};
 use client::Client;
-use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream, stream::BoxStream};
+use futures::{
+    FutureExt, StreamExt, TryFutureExt, TryStreamExt, future::BoxFuture, stream, stream::BoxStream,
+};
 use rand::RngCore;
 use serde_json::json;
 use std::sync::Arc;
@@ -85,7 +87,9 @@ impl Source for RpcSource {
                 .map_ok(|found| stream::iter(found.into_iter().map(Ok)))
                 .try_flatten()
                 .map(move |listed| match listed {
-                    Ok(Listed::Block(slot)) if covered.contains(slot) => ready(Found::Covered(slot)),
+                    Ok(Listed::Block(slot)) if covered.contains(slot) => {
+                        ready(Found::Covered(slot))
+                    }
                     Ok(Listed::Block(slot)) => fetch(fetching.clone(), slot),
                     Ok(Listed::Skipped(first, last)) => ready(Found::Skipped(first, last)),
                     Err(error) => futures::future::ready(Err(error)).boxed(),

@@ -107,7 +107,7 @@ async fn refused_statements_say_why_and_where() {
             "unknown-table",
             Some((1, 15)),
         ),
-        ("select * from 'file.csv'", "unknown-table", Some((1, 15))),
+        ("select * from 'file.csv'", "unknown-table", None),
         ("select * from \"file.csv\"", "unknown-table", Some((1, 15))),
         (
             "select * from read_csv('/etc/passwd')",

@@ -33,10 +33,12 @@ impl Draft<'_> {
         let tables = self.tables()?;
         let shown = self.message.header;
         // The node shows the last of the writable keys as readonly if they are programs or sysvars.
-        let headers = (0..=shown.readonly_unsigned).rev().map(|readonly_unsigned| Header {
-            readonly_unsigned,
-            ..shown
-        });
+        let headers = (0..=shown.readonly_unsigned)
+            .rev()
+            .map(|readonly_unsigned| Header {
+                readonly_unsigned,
+                ..shown
+            });
         let tries = headers.flat_map(|header| Choices::new(candidates).map(move |at| (header, at)));
         for (header, choice) in tries.take(MAX_TRIES) {
             self.message.header = header;
@@ -65,7 +67,8 @@ impl Draft<'_> {
 
     fn is_signed(&self, tables: &[v0::MessageAddressTableLookup]) -> bool {
         let message = &self.message;
-        let (Some(payer), Some(signature)) = (message.static_keys.first(), message.signatures.first())
+        let (Some(payer), Some(signature)) =
+            (message.static_keys.first(), message.signatures.first())
         else {
             return false;
         };

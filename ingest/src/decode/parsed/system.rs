@@ -116,10 +116,7 @@ fn create_account_with_seed(info: &Info<'_>) -> Result<Forms, TransactionProblem
     Ok(forms)
 }
 
-fn data(
-    info: &Info<'_>,
-    instruction: &SystemInstruction,
-) -> Result<Vec<u8>, TransactionProblem> {
+fn data(info: &Info<'_>, instruction: &SystemInstruction) -> Result<Vec<u8>, TransactionProblem> {
     bincode::serialize(instruction)
         .map_err(|error| info.problem(format!("its fields do not fit together: {error}")))
 }

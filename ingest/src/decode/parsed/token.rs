@@ -40,7 +40,12 @@ pub(super) fn restore(info: &Info<'_>) -> Result<Forms, TransactionProblem> {
         "getAccountDataSize" => get_account_data_size(info),
         "withdrawExcessLamports" => Ok(Forms::one(
             vec![WITHDRAW_EXCESS_LAMPORTS],
-            signed(info, &["source", "destination"], "authority", "multisigAuthority")?,
+            signed(
+                info,
+                &["source", "destination"],
+                "authority",
+                "multisigAuthority",
+            )?,
         )),
         "uiAmountToAmount" => {
             let ui_amount: String = info.value("uiAmount")?;
@@ -57,9 +62,7 @@ pub(super) fn restore(info: &Info<'_>) -> Result<Forms, TransactionProblem> {
 }
 
 /// Instructions whose fields say all.
-fn simple(
-    info: &Info<'_>,
-) -> Result<(TokenInstruction<'static>, Vec<Pubkey>), TransactionProblem> {
+fn simple(info: &Info<'_>) -> Result<(TokenInstruction<'static>, Vec<Pubkey>), TransactionProblem> {
     let by_authority = |names: &[&str]| signed(info, names, "authority", "multisigAuthority");
     let by_owner = |names: &[&str]| signed(info, names, "owner", "multisigOwner");
     let by_freezer =
@@ -187,7 +190,11 @@ fn initialize_mint(info: &Info<'_>) -> Result<Forms, TransactionProblem> {
             info.keys(["mint"])?,
         ),
     };
-    Ok(maybe_padded(instruction.pack(), accounts, freezer.is_none()))
+    Ok(maybe_padded(
+        instruction.pack(),
+        accounts,
+        freezer.is_none(),
+    ))
 }
 
 fn set_authority(info: &Info<'_>) -> Result<Forms, TransactionProblem> {

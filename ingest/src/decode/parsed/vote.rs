@@ -110,7 +110,10 @@ pub(super) fn restore(info: &Info<'_>) -> Result<Forms, TransactionProblem> {
         "updateCommission" => {
             let commission = info.value("commission")?;
             let instruction = VoteInstruction::UpdateCommission(commission);
-            (instruction, info.keys(["voteAccount", "withdrawAuthority"])?)
+            (
+                instruction,
+                info.keys(["voteAccount", "withdrawAuthority"])?,
+            )
         }
         _ => return Err(info.unknown()),
     };

@@ -77,7 +77,13 @@ pub enum CallError {
 impl CallError {
     /// Whether no other call can do better: the endpoint does not let us in.
     pub(super) fn ends_all(&self) -> bool {
-        matches!(self, Self::Status { status: 401 | 403 | 404, .. })
+        matches!(
+            self,
+            Self::Status {
+                status: 401 | 403 | 404,
+                ..
+            }
+        )
     }
 
     /// Whether another try may do better.
@@ -127,10 +133,8 @@ pub(super) struct Setback {
 
 impl From<CallError> for Setback {
     fn from(error: CallError) -> Self {
-        Self {
-            error,
-            retry_after: None,
-        }
+        let retry_after = None;
+        Self { error, retry_after }
     }
 }
 
@@ -151,11 +155,7 @@ struct Refusal {
 }
 
 /// Tells an answer from an error and from garbage.
-pub(super) fn check(
-    body: &[u8],
-    origin: &str,
-    method: &'static str,
-) -> Result<(), CallError> {
+pub(super) fn check(body: &[u8], origin: &str, method: &'static str) -> Result<(), CallError> {
     let origin = || origin.to_owned();
     let outline: Outline = serde_json::from_slice(body).map_err(|source| CallError::Garbage {
         origin: origin(),

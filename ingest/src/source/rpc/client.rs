@@ -3,7 +3,10 @@
 use super::call::{self, CallError, Setback};
 use bytes::{Bytes, BytesMut};
 use rand::{Rng, RngCore};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{
+    StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{
@@ -148,7 +151,12 @@ impl Client {
             .await
             .map_err(unreachable)?;
         let status = response.status();
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let header = |name| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
         let seconds = header(RETRY_AFTER).and_then(|value| value.trim().parse().ok());
         let packed = header(CONTENT_ENCODING).is_some_and(|encoding| encoding == "gzip");
         let mut body = BytesMut::new();
@@ -160,32 +168,39 @@ impl Client {
         }
         let (body, origin) = (body.freeze(), self.origin.clone());
         // A block has megabytes.
-        let work = move || {
-            let body = if packed { unpack(&body) } else { Some(body) };
-            let Some(body) = body else {
-                return Err(None);
+        let check = move || {
+            let body = match packed {
+                true => unpack(&body),
+                false => Ok(body),
             };
-            call::check(&body, &origin, method).map_err(Some)?;
+            let body = body.map_err(|source| CallError::Garbage {
+                origin: origin.clone(),
+                method,
+                source: serde_json::Error::io(source),
+            })?;
+            call::check(&body, &origin, method)?;
             Ok(body)
         };
-        let checked = tokio::task::spawn_blocking(work).await;
-        let checked = checked.unwrap_or(Err(None)).map_err(|error| match error {
-            Some(error) => error,
-            None => self.too_large(method),
+        let checked = tokio::task::spawn_blocking(check).await;
+        let checked = checked.map_err(|stopped| CallError::Garbage {
+            origin: self.origin.clone(),
+            method,
+            source: serde_json::Error::io(stopped.into()),
         });
-        // Some endpoints explain in JSON what is wrong, with a status that is no success.
-        let garbage = matches!(checked, Err(CallError::Garbage { .. }));
-        if status.is_success() || !(garbage || checked.is_ok()) && !status.is_server_error() {
-            let retry_after = seconds.map(Duration::from_secs);
-            return checked.map_err(|error| Setback { error, retry_after });
-        }
-        Err(Setback {
-            error: CallError::Status {
+        let error = match checked.flatten() {
+            Ok(body) if status.is_success() => return Ok(body),
+            // Some endpoints explain in JSON what is wrong with a request.
+            Err(error @ CallError::Refused { .. }) if status == StatusCode::BAD_REQUEST => error,
+            Err(error) if status.is_success() => error,
+            _ => CallError::Status {
                 origin: self.origin.clone(),
                 method,
                 status: status.as_u16(),
                 advice: call::advice_for_status(status.as_u16()),
             },
+        };
+        Err(Setback {
+            error,
             retry_after: seconds.map(Duration::from_secs),
         })
     }
@@ -211,13 +226,12 @@ impl Client {
     }
 }
 
-fn unpack(body: &[u8]) -> Option<Bytes> {
+fn unpack(body: &[u8]) -> std::io::Result<Bytes> {
     let mut unpacked = Vec::new();
     flate2::read::MultiGzDecoder::new(body)
         .take(MAX_ANSWER)
-        .read_to_end(&mut unpacked)
-        .ok()?;
-    Some(unpacked.into())
+        .read_to_end(&mut unpacked)?;
+    Ok(unpacked.into())
 }
 
 /// Scheme, host and port: keys are in paths and queries.

@@ -1,0 +1,108 @@
+//! `streamsync worker`.
+
+use crate::{
+    Failure, serve,
+    settings::{Settings, flag, quoted},
+};
+use rand::Rng;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+use streamsync_core::{Identity, KeyFileError, clock::SystemClock, telemetry};
+use streamsync_lake::Lake;
+use streamsync_registry::Registry;
+use streamsync_worker::{Worker, beat_until};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// Flags of `streamsync worker`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  streamsync worker --bucket s3://lake --redis-url redis://redis:6379
+  streamsync worker --bucket ./lake --keypair worker.json --listen 0.0.0.0:7000 --advertise http://10.0.0.5:7000")]
+pub struct Args {
+    #[command(flatten)]
+    settings: Settings,
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// The URL under which routers reach this worker.
+    #[arg(long, value_name = "URL")]
+    advertise: Option<Url>,
+    /// The worker's key pair, as solana-keygen writes it; made when absent.
+    #[arg(long, value_name = "FILE")]
+    keypair: Option<PathBuf>,
+    /// The memory that DuckDB may use, in bytes.
+    #[arg(long, value_name = "BYTES")]
+    memory: Option<u64>,
+    /// Stop when standard input ends.
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
+}
+
+/// Runs a worker until it is told to stop.
+pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let config = args.settings.load(vec![
+        flag("worker.listen", args.listen.map(quoted)),
+        flag("worker.advertise", args.advertise.map(quoted)),
+        flag(
+            "worker.keypair",
+            args.keypair.map(|path| quoted(path.display())),
+        ),
+        flag("worker.memory_bytes", args.memory),
+    ])?;
+    let metrics = telemetry::start(&config.telemetry)?;
+    let stop = CancellationToken::new();
+    serve::stop_on_signals(stop.clone())?;
+    if args.stop_with_stdin {
+        serve::stop_with_stdin(stop.clone());
+    }
+
+    let lake = Lake::open(&config.bucket)?;
+    lake.check().await?;
+    let registry = Registry::connect(&config.redis).await?;
+    let identity = identity(config.worker.keypair.as_deref())?;
+    let worker = Worker::open(&config.worker, lake, identity, Arc::new(SystemClock))?;
+    let (listener, address) = serve::listen(config.worker.listen).await?;
+    let endpoint = match &config.worker.advertise {
+        Some(url) => url.clone(),
+        None => Url::parse(&format!("http://{address}"))?,
+    };
+    tracing::info!(worker = %worker.id(), %endpoint, "the worker is ready");
+
+    // Registered only as long as it serves, and gone from the registry before it stops to.
+    let leaving = CancellationToken::new();
+    let heart = tokio::spawn(beat_until(stop.clone(), worker.clone(), endpoint, registry));
+    tokio::spawn({
+        let leaving = leaving.clone();
+        async move {
+            if let Err(error) = heart.await {
+                tracing::error!(%error, "the heartbeat ended");
+            }
+            leaving.cancel();
+        }
+    });
+    let drain = Duration::from_millis(config.worker.drain_ms);
+    let routes = streamsync_worker::routes(worker, metrics);
+    serve::serve(listener, routes, leaving, drain).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn identity(file: Option<&Path>) -> Result<Identity, KeyFileError> {
+    #[allow(clippy::disallowed_methods)]
+    let new = || Identity::from_seed(rand::rng().random());
+    match file {
+        None => Ok(new()),
+        Some(path) if path.exists() => Identity::read(path),
+        Some(path) => {
+            let identity = new();
+            identity.write_new(path)?;
+            tracing::info!(worker = %identity.id(), file = %path.display(), "made a new key pair");
+            Ok(identity)
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Processes that die, clients that leave, and orderly ends.
+
+use crate::cluster::{Cluster, PATIENCE};
+use serde_json::json;
+use std::process::Command;
+use streamsync_testing::eventually;
+
+/// Takes a few seconds on any machine, and its answer is known.
+const SLOW: &str =
+    "select count(*) from range(60000) as a, range(50000) as b where (a.range * b.range) % 7 = 3";
+
+/// Takes hours.
+const ENDLESS: &str = "select count(*) from range(10000000) as a, range(10000000) as b where (a.range * b.range) % 7 = 3";
+
+fn slow_answer() -> i64 {
+    let count =
+        |limit: i64, rest: i64| (0..limit).filter(|number| number % 7 == rest).count() as i64;
+    let pairs = (0..7).flat_map(|a| (0..7).map(move |b| (a, b)));
+    pairs
+        .filter(|(a, b)| a * b % 7 == 3)
+        .map(|(a, b)| count(60_000, a) * count(50_000, b))
+        .sum()
+}
+
+/// A process that this process started: of a cluster, a worker.
+fn child_of(process: u32) -> String {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let children = threads.map(|thread| {
+        std::fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default()
+    });
+    let children = children.collect::<Vec<_>>().join(" ");
+    children
+        .split_whitespace()
+        .next()
+        .expect("it has started workers")
+        .to_owned()
+}
+
+pub async fn killed_racer() {
+    let cluster = Cluster::synthetic(5).await;
+    let slow = cluster.number(SLOW);
+    let kill = async {
+        // All five of them race.
+        eventually(PATIENCE, async || {
+            cluster
+                .workers()
+                .await
+                .iter()
+                .filter(|worker| worker["running"] == 1)
+                .count()
+                >= 3
+        })
+        .await;
+        let process = child_of(cluster.process.id().unwrap());
+        assert!(
+            Command::new("kill")
+                .args(["-9", &process])
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    let (answer, ()) = futures::join!(slow, kill);
+    assert_eq!(answer, slow_answer());
+    eventually(PATIENCE, async || {
+        let workers = cluster.workers().await;
+        workers
+            .iter()
+            .filter(|worker| worker["health"] == "failed")
+            .count()
+            == 1
+    })
+    .await;
+    assert_eq!(cluster.number("select 41 + 1").await, 42);
+}
+
+pub async fn hang_up() {
+    let cluster = Cluster::synthetic(3).await;
+    let running = async || {
+        let workers = cluster.workers().await;
+        workers
+            .iter()
+            .map(|worker| worker["running"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    let ask = json!({ "sql": ENDLESS, "deadline_ms": 60_000 });
+    let endless = cluster.post(&ask, "application/json");
+    tokio::select! {
+        response = endless => panic!("it ended: {:?}", response.text().await),
+        () = eventually(PATIENCE, async || running().await == 3) => {}
+    }
+    eventually(PATIENCE, async || running().await == 0).await;
+    assert_eq!(cluster.number("select 41 + 1").await, 42);
+}
+
+pub async fn clean_stop() {
+    let mut cluster = Cluster::synthetic(3).await;
+    let endpoints: Vec<String> = cluster
+        .workers()
+        .await
+        .iter()
+        .map(|worker| worker["endpoint"].as_str().unwrap().to_owned())
+        .collect();
+    let process = cluster.process.id().unwrap().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &process])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let status = tokio::time::timeout(PATIENCE, cluster.process.wait()).await;
+    assert!(status.expect("it stops in time").unwrap().success());
+    for endpoint in endpoints {
+        assert!(
+            cluster.client.get(&endpoint).send().await.is_err(),
+            "{endpoint} still answers"
+        );
+    }
+}
