@@ -45,7 +45,9 @@ pub enum Parameter {
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidParameter {
     /// A number so large that JSON does not say whether it is exact.
-    #[error("the number {0} is too large to be exact; write {{\"integer\": \"…\"}} or {{\"double\": …}}")]
+    #[error(
+        "the number {0} is too large to be exact; write {{\"integer\": \"…\"}} or {{\"double\": …}}"
+    )]
     Number(String),
     /// An array, or an object that is none of the typed forms.
     #[error(
@@ -198,7 +200,10 @@ mod tests {
             ("{\"integer\": \"one\"}", "is not of type integer"),
             ("{\"integer\": 1.5}", "is not of type integer"),
             ("1e30", "too large to be exact"),
-            ("999999999999999999999999999999999999999999", "too large to be exact"),
+            (
+                "999999999999999999999999999999999999999999",
+                "too large to be exact",
+            ),
         ] {
             let error = parse(json).unwrap_err();
             assert!(error.contains(reason), "{json}: {error}");

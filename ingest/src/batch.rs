@@ -16,7 +16,9 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn push(&mut self, block: BlockRows, skipped: &SlotSet) {
-        self.covers = self.covers.union(skipped);
+        for (first, last) in skipped.ranges() {
+            self.covers.insert_range(first, last);
+        }
         self.covers.insert(block.slot);
         self.rows += block.rows();
         self.bytes += block.bytes();

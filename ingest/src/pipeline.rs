@@ -121,7 +121,7 @@ pub async fn ingest(
     };
     let ended = run.take_all(source, covered).await?;
     run.flush().await?;
-    let (progress, report) = (run.progress.clone(), run.finish());
+    let (progress, report) = (run.progress.clone(), run.finish().await?);
     progress.finished(&report);
     match ended {
         Ended::Well => Ok(report),
@@ -200,13 +200,12 @@ impl Run {
             match next {
                 None => return Ok(Ended::Well),
                 Some(Ready::Over(error)) => return Ok(Ended::Source(error)),
-                Some(Ready::Failed(failure)) => {
-                    self.fail(failure.clone());
-                    if self.options.strict {
-                        return Ok(Ended::Strict(failure));
-                    }
-                }
                 Some(ready) => self.take(ready).await?,
+            }
+            if self.options.strict
+                && let Some(failure) = self.report.failures.first()
+            {
+                return Ok(Ended::Strict(failure.clone()));
             }
         }
     }
@@ -251,7 +250,9 @@ impl Run {
             }
             return;
         }
-        self.present = self.present.union(&proved);
+        for (first, last) in proved.ranges() {
+            self.present.insert_range(first, last);
+        }
         self.present.insert(slot);
         if self.report.skipped.contains(parent) {
             let origin = format!("the block of slot {slot}, whose parent it is");
@@ -296,14 +297,19 @@ impl Run {
         Ok(())
     }
 
-    fn finish(self) -> Report {
-        let now = self.options.clock.monotonic();
-        let present = self.present.union(&self.writer.covered());
-        Report {
-            elapsed: now.saturating_sub(self.started),
-            missing_parents: self.lineage.missing(&present),
-            ..self.report
+    async fn finish(mut self) -> Result<Report, IngestError> {
+        let mut missing = self.lineage.missing(&self.present);
+        if !missing.is_empty() {
+            // Another ingest may have added them meanwhile.
+            let covered = self.writer.refresh().await?;
+            missing.retain(|gap| !covered.contains(gap.parent_slot));
         }
+        let now = self.options.clock.monotonic();
+        Ok(Report {
+            elapsed: now.saturating_sub(self.started),
+            missing_parents: missing,
+            ..self.report
+        })
     }
 }
 

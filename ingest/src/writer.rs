@@ -68,6 +68,15 @@ impl Writer {
             .unwrap_or_default()
     }
 
+    /// The same, with what others have written meanwhile.
+    pub(crate) async fn refresh(&mut self) -> Result<SlotSet, IngestError> {
+        if let Some(blocks) = self.tables.last_mut() {
+            blocks.table = blocks.table.refresh().await?;
+            blocks.covered = blocks.table.coverage().await?;
+        }
+        Ok(self.covered())
+    }
+
     /// Adds to every table what it does not have yet, to `blocks` last.
     pub(crate) async fn write(&mut self, batch: &Batch) -> Result<Written, IngestError> {
         let progress = &self.progress;

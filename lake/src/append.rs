@@ -3,6 +3,7 @@
 use crate::{
     CoverageError, OpenTableError, SlotSet, Table,
     commit::{Attempt, Commit},
+    engine::{is_request, plain},
     file_name,
     file_writer::{EncodeError, NewFile, encode},
     table::CheckpointError,
@@ -16,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 /// How many files are put into the bucket at the same time.
-const PUTS_AT_ONCE: usize = 4;
+const PUTS_AT_ONCE: usize = 16;
 /// Larger files go up in parts of this size.
 const PUT_PART: usize = 8 * 1024 * 1024;
 /// Every conflict is another writer's success, so this many in a row mean that there are too many
@@ -121,6 +122,15 @@ pub enum AppendError {
         #[source]
         source: Box<delta_kernel::Error>,
     },
+    /// The table does not take such a commit.
+    #[error("could not commit to table `{table}`: it does not take the commit")]
+    Commit {
+        /// The table.
+        table: TableName,
+        /// The cause.
+        #[source]
+        source: Box<delta_kernel::Error>,
+    },
     /// Other writers were faster every time.
     #[error(
         "could not commit to table `{table}`: other writers were faster {conflicts} times; append \
@@ -202,7 +212,7 @@ async fn already(table: &Table, append: &Append) -> Result<Option<Appended>, App
             .await
             .map_err(|source| AppendError::Transactions {
                 table: table.name().clone(),
-                source: Box::new(source),
+                source: plain(source),
             })?;
         if recorded.is_some_and(|recorded| recorded >= *version) {
             return done();
@@ -281,14 +291,15 @@ async fn commit(
     let id = file_name::unique();
     let (mut conflicts, mut unknown) = (0, 0);
     loop {
+        let coverage = match &append.covers {
+            Some(covers) => Some(newest.coverage().await?.union(covers)),
+            None => None,
+        };
         let commit = Commit {
             id,
             adds: files.iter().map(|file| file.add.clone()).collect(),
             transaction: append.transaction.clone(),
-            coverage: match &append.covers {
-                Some(covers) => Some(newest.coverage().await?.union(covers).to_string()),
-                None => None,
-            },
+            coverage: coverage.as_ref().map(ToString::to_string),
         };
         let version = newest.version() + 1;
         let commit = Arc::new(commit);
@@ -298,7 +309,9 @@ async fn commit(
             .run(move |engine| attempting.attempt(engine, &table))
             .await
         {
-            Attempt::Committed(parts) => return Ok(committed(newest.succeeded_by(parts))),
+            Attempt::Committed(parts) => {
+                return Ok(committed(newest.after_commit(parts, coverage)));
+            }
             Attempt::Conflict => None,
             Attempt::Unknown(error) => Some(error),
         };
@@ -314,13 +327,22 @@ async fn commit(
             conflicts += 1;
             unknown = 0;
         } else {
-            // The commit may still be on its way into the log.
-            unknown += 1;
-            if unknown > MAX_UNKNOWN {
-                return Err(match failure {
-                    Some(error) => unknown_outcome(&name, error),
-                    None => unknown_outcome(&name, NotListed { version }),
-                });
+            match failure {
+                // It was not even asked for.
+                Some(error) if unknown == 0 && !is_request(&error) => {
+                    return Err(AppendError::Commit {
+                        table: name,
+                        source: plain(error),
+                    });
+                }
+                Some(error) if unknown == MAX_UNKNOWN => {
+                    return Err(unknown_outcome(&name, plain(error)));
+                }
+                None if unknown == MAX_UNKNOWN => {
+                    return Err(unknown_outcome(&name, NotListed { version }));
+                }
+                // The commit may still be on its way into the log.
+                _ => unknown += 1,
             }
         }
         if conflicts > MAX_CONFLICTS {
@@ -345,7 +367,10 @@ struct NotListed {
     version: u64,
 }
 
-fn unknown_outcome(table: &TableName, error: impl Error + Send + Sync + 'static) -> AppendError {
+fn unknown_outcome(
+    table: &TableName,
+    error: impl Into<Box<dyn Error + Send + Sync>>,
+) -> AppendError {
     AppendError::Unknown {
         table: table.clone(),
         source: error.into(),

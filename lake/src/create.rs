@@ -1,6 +1,8 @@
 //! Creating tables.
 
-use crate::{Lake, OpenTableError, Table, table::ENGINE_INFO, tables::TableDefinition};
+use crate::{
+    Lake, OpenTableError, Table, engine::plain, table::ENGINE_INFO, tables::TableDefinition,
+};
 use arrow::datatypes::Schema;
 use delta_kernel::{
     DeltaResult, Engine, Error,
@@ -93,7 +95,7 @@ pub(crate) async fn create(
         None => Err(CreateTableError::Commit {
             table: name,
             url: lake.url().clone(),
-            source: Box::new(committed.err().unwrap_or(Error::EmptyLog)),
+            source: plain(committed.err().unwrap_or(Error::EmptyLog)),
         }),
     }
 }

@@ -1,6 +1,7 @@
 //! Where the Delta kernel and all requests to the bucket run.
 
 use crate::OpenLakeError;
+use delta_kernel::Error;
 use delta_kernel_default_engine::{
     DefaultEngine, DefaultEngineBuilder, executor::tokio::TokioMultiThreadExecutor,
 };
@@ -68,5 +69,25 @@ impl Engine {
                 Err(_) => pending().await,
             },
         }
+    }
+}
+
+/// The kernel's error without the backtrace that it carries where `RUST_BACKTRACE` is set, and
+/// prints in the middle of its message.
+pub(crate) fn plain(error: Error) -> Box<Error> {
+    match error {
+        Error::Backtraced { source, .. } => plain(*source),
+        other => Box::new(other),
+    }
+}
+
+/// Whether the error is of a request to the bucket, as opposed to one of what was asked.
+pub(crate) fn is_request(error: &Error) -> bool {
+    match error {
+        Error::Backtraced { source, .. } => is_request(source),
+        Error::ObjectStore(_) | Error::IOError(_) | Error::Reqwest(_) | Error::JoinFailure(_) => {
+            true
+        }
+        _ => false,
     }
 }

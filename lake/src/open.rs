@@ -1,6 +1,9 @@
 //! Opening tables.
 
-use crate::{Lake, Table};
+use crate::{
+    Lake, Table,
+    engine::{is_request, plain},
+};
 use arrow::datatypes::{Schema, SchemaRef};
 use delta_kernel::{
     DeltaResult, Engine, Error,
@@ -78,7 +81,7 @@ pub(crate) async fn open(
         Err(failed) => failed,
     };
     // Not where the bucket does not answer: asking it again would only take longer.
-    if let Error::ObjectStore(_) = failed {
+    if is_request(&failed) {
         return Err(unreadable(lake, name, failed));
     }
     // The kernel says much the same of a table that is not there and of a log that is broken.
@@ -157,6 +160,6 @@ fn unreadable(lake: &Lake, name: &TableName, source: Error) -> OpenTableError {
     OpenTableError::Log {
         table: name.clone(),
         url: lake.url().clone(),
-        source: Box::new(source),
+        source: plain(source),
     }
 }

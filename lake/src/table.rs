@@ -1,7 +1,9 @@
 //! A table at one version.
 
 use crate::{
-    Coverage, DataFile, InvalidSlotSet, Lake, OpenTableError, ReadFileError, file_reader,
+    Coverage, DataFile, InvalidSlotSet, Lake, OpenTableError, ReadFileError,
+    engine::plain,
+    file_reader,
     listing::Listing,
     open::{self, Parts},
     tables::{self, TableDefinition},
@@ -173,8 +175,19 @@ impl Table {
         Ok(self.succeeded_by(parts))
     }
 
+    /// The table right after a commit to this version, which left it with this coverage; `None`
+    /// if the commit did not touch it.
+    pub(crate) fn after_commit(&self, parts: Parts, coverage: Option<Coverage>) -> Self {
+        let table = self.succeeded_by(parts);
+        if let Some(coverage) = coverage.or_else(|| self.inner.coverage.get().cloned()) {
+            // Whoever set it first has read the same.
+            let _ = table.inner.coverage.set(coverage);
+        }
+        table
+    }
+
     /// The table at a snapshot that is not earlier than this one.
-    pub(crate) fn succeeded_by(&self, parts: Parts) -> Self {
+    fn succeeded_by(&self, parts: Parts) -> Self {
         if parts.snapshot.version() == self.version() {
             return self.clone();
         }
@@ -205,7 +218,7 @@ impl Table {
             Err(source) => Err(ListFilesError {
                 table: self.name().clone(),
                 version: self.version(),
-                source: Box::new(source),
+                source: plain(source),
             }),
         }
     }
@@ -223,7 +236,7 @@ impl Table {
                 .map_err(|source| CoverageError::Log {
                     table: self.name().clone(),
                     version: self.version(),
-                    source: Box::new(source),
+                    source: plain(source),
                 })?;
             let Some(text) = text else {
                 return Ok(Coverage::new());
@@ -261,7 +274,7 @@ impl Table {
             Err(source) => Err(CheckpointError {
                 table: self.name().clone(),
                 version: self.version(),
-                source: Box::new(source),
+                source: plain(source),
             }),
         }
     }

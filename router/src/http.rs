@@ -9,7 +9,7 @@ mod workers;
 use crate::Router;
 use axum::{
     Router as Routes,
-    extract::{DefaultBodyLimit, State},
+    extract::State,
     http::StatusCode,
     routing::{get, post},
 };
@@ -28,7 +28,6 @@ pub fn routes(router: Router, metrics: PrometheusHandle) -> Routes {
         .route("/metrics", get(async move || metrics.render()))
         .fallback(async || Failure::not_found())
         .method_not_allowed_fallback(async || Failure::method_not_allowed())
-        .layer(DefaultBodyLimit::max(router.config().max_request_bytes))
         .with_state(router)
 }
 

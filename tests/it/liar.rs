@@ -7,7 +7,10 @@ use arrow::{
 };
 use axum::{Json, Router, extract::State, http::HeaderMap, routing::post};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 use streamsync_core::{
     ANSWER_HEADER, Digest, Identity, Outcome, Query, SignedAnswer,
     clock::{Clock, SystemClock},
@@ -91,17 +94,18 @@ pub async fn named() {
 
         // The five of them race; the liar is the fastest, and is named when it was counted before
         // the honest ones agreed.
-        let mut was_named = false;
+        let was_named = AtomicBool::new(false);
         eventually(PATIENCE, async || {
             let response = cluster.ask("select count(*) as answer from blocks").await;
             assert_eq!(response.status(), 200);
             let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
             assert_ne!(header("streamsync-winner"), id.to_string());
             assert!(!header("streamsync-verifiers").contains(&id.to_string()));
-            was_named |= header("streamsync-dissenters").contains(&id.to_string());
+            let dissenters = header("streamsync-dissenters");
+            was_named.fetch_or(dissenters.contains(&id.to_string()), Ordering::SeqCst);
             let body: Value = response.json().await.unwrap();
             assert_ne!(body["rows"], json!([{ "answer": 666 }]));
-            was_named
+            was_named.load(Ordering::SeqCst)
         })
         .await;
         server.abort();

@@ -9,7 +9,7 @@ import sys
 from deltalake import DeltaTable, QueryBuilder
 table = DeltaTable(sys.argv[1])
 rows = QueryBuilder().register('t', table).execute('select count(slot) as n from t')
-print(rows.read_all()['n'][0] if hasattr(rows, 'read_all') else rows.fetchall()[0]['n'][0])
+print(rows.read_all()['n'][0].as_py())
 ";
 
 pub async fn deltalake((fixtures, python): (PathBuf, PathBuf)) {

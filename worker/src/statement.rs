@@ -25,10 +25,11 @@ pub(crate) enum NotOneSelect {
 
 /// Checks that DuckDB reads exactly one `SELECT` in the text.
 pub(crate) fn check(connection: &Connection, sql: &str) -> Result<(), NotOneSelect> {
-    let parsed: String =
-        connection.query_row("SELECT json_serialize_sql(CAST($1 AS VARCHAR))::VARCHAR", [sql], |row| {
-            row.get(0)
-        })?;
+    let parsed: String = connection.query_row(
+        "SELECT json_serialize_sql(CAST($1 AS VARCHAR))::VARCHAR",
+        [sql],
+        |row| row.get(0),
+    )?;
     let parsed: Json = serde_json::from_str(&parsed)?;
     if parsed["error"] != Json::Bool(false) {
         let message = parsed["error_message"]

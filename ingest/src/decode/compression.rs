@@ -58,7 +58,6 @@ mod tests {
     #[test]
     fn a_bomb_is_refused() {
         let packed = gzip(&vec![0; 1 << 20]);
-        assert!(packed.len() < 2000);
         let limit = 1 << 16;
         let error = unpack(&packed, limit).unwrap_err();
         assert!(matches!(error, DecodeError::TooLarge { limit: l } if l == limit));

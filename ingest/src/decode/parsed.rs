@@ -16,6 +16,9 @@ mod system;
 mod token;
 mod vote;
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     TransactionProblem,
     transaction::{self, Loaded, Message, base58, text, texts},
@@ -37,15 +40,16 @@ struct Form {
 struct Forms {
     /// The likeliest first; never empty.
     forms: Vec<Form>,
-    /// Whether programs write the first form only, and the others come from clients.
-    first_if_inner: bool,
+    /// Whether an inner instruction is sure to have had the first form: programs write only that,
+    /// and the others come from clients.
+    sure_if_inner: bool,
 }
 
 impl Forms {
     fn one(data: Vec<u8>, accounts: Vec<Pubkey>) -> Self {
         Self {
             forms: vec![Form { data, accounts }],
-            first_if_inner: true,
+            sure_if_inner: true,
         }
     }
 }
@@ -115,7 +119,7 @@ pub(super) fn inner_instruction(
     };
     let info = Info::new(parsed);
     let mut forms = restore(&info)?;
-    if forms.forms.len() > 1 && !forms.first_if_inner {
+    if !forms.sure_if_inner {
         return Err(info.problem(
             "it may have had several forms, and no signature tells which of an inner instruction",
         ));

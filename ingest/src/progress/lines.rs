@@ -93,3 +93,60 @@ impl Progress for ProgressLines {
         );
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use std::{
+        io,
+        sync::{Arc, MutexGuard},
+    };
+    use streamsync_core::clock::ManualClock;
+
+    /// Collects what is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+            self.0.lock().unwrap()
+        }
+    }
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.bytes().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn there_is_a_line_every_few_seconds() {
+        let (log, clock) = (Log::default(), Arc::new(ManualClock::at(0)));
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let lines = ProgressLines::new(clock.clone());
+            lines.expected(900);
+            for second in 0..13 {
+                let done = Done {
+                    slots: 10 * second,
+                    rows: 1_000 * second,
+                };
+                lines.advanced(done);
+                clock.advance(Duration::from_secs(1));
+            }
+        });
+        let said = String::from_utf8(log.bytes().clone()).unwrap();
+        assert_eq!(said.lines().count(), 2, "{said}");
+        assert!(said.contains("slots=50 of=900"), "{said}");
+        assert!(said.contains("rows_per_second=1000"), "{said}");
+    }
+}

@@ -19,7 +19,7 @@ const COMPRESSIONS: [&str; 2] = ["gz", "zst"];
 /// order of their slots.
 ///
 /// The names of block files end in `.json`, `.pb` or `.bin`, with `.gz` or `.zst` after it; what is
-/// in them is told by the content, see [`decode`](crate::decode). The slot is read from digits at
+/// in them is told by the content, see [`decode`]. The slot is read from digits at
 /// the end of the name, as in `254170887.json.gz` or `block-254170887.pb`.
 #[derive(Clone, Debug)]
 pub struct BlockFiles {

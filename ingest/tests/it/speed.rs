@@ -12,7 +12,7 @@ pub fn add(suite: &mut Suite) {
         || async {
             let place = TempDir::new().unwrap();
             let lake = folder(place.path());
-            let source = Synthetic::new(5, 40, 500);
+            let source = Synthetic::new(5, 60, 500);
             let report = ingest(source, &lake, IngestOptions::default(), Arc::new(Silent))
                 .await
                 .unwrap();

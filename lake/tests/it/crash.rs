@@ -4,6 +4,7 @@ use crate::{
     faulty_store::{Fault, FaultyStore},
     rows::{all_rows, append_of, committed, lines, name, signatures, slots},
 };
+use object_store::ObjectStoreExt;
 use std::sync::Arc;
 use streamsync_lake::{Append, AppendError, Appended, Lake, Table};
 use streamsync_testing::Suite;
@@ -23,15 +24,19 @@ pub fn add(suite: &mut Suite) {
         a_commit_of_which_nothing_is_known_can_be_done_again,
         files_of_an_append_that_is_refused_are_deleted,
         files_of_an_append_that_fails_are_deleted,
+        a_commit_that_the_table_does_not_take_is_told_apart,
         a_known_table_asks_nothing_of_the_bucket,
         a_checkpoint_is_written_every_hundred_commits,
     );
 }
 
+fn url() -> Url {
+    Url::parse("memory:///faulty").unwrap()
+}
+
 async fn faulty_table() -> (Arc<FaultyStore>, Table) {
     let store = Arc::new(FaultyStore::default());
-    let url = Url::parse("memory:///faulty").unwrap();
-    let lake = Lake::with_store(url, store.clone()).unwrap();
+    let lake = Lake::with_store(url(), store.clone()).unwrap();
     lake.create_tables().await.unwrap();
     let table = lake.table(&name("signatures")).await.unwrap();
     (store, table)
@@ -135,6 +140,30 @@ async fn files_of_an_append_that_fails_are_deleted() {
     assert_rows(&table, 0..0).await;
 }
 
+/// A table that someone else has made, without the feature that coverage needs.
+async fn a_commit_that_the_table_does_not_take_is_told_apart() {
+    let (store, table) = faulty_table().await;
+    let path = "faulty/signatures/_delta_log/00000000000000000000.json".into();
+    let log = store.inner.get(&path).await.unwrap().bytes().await.unwrap();
+    let log = String::from_utf8(log.to_vec()).unwrap();
+    let other = log.replace(r#""domainMetadata","#, "");
+    assert_ne!(other, log);
+    store.inner.put(&path, other.into()).await.unwrap();
+    let table = Lake::with_store(url(), store.clone())
+        .unwrap()
+        .table(table.name())
+        .await
+        .unwrap();
+    let error = table.append(append_of(0..5)).await.unwrap_err();
+    assert!(matches!(error, AppendError::Commit { .. }), "{error}");
+    assert!(store.data_files().await.is_empty());
+    let rows_only = Append {
+        covers: None,
+        ..append_of(0..5)
+    };
+    committed(table.append(rows_only).await.unwrap());
+}
+
 async fn a_known_table_asks_nothing_of_the_bucket() {
     let (store, table) = faulty_table().await;
     let table = committed(table.append(append_of(0..5)).await.unwrap());
@@ -160,12 +189,11 @@ async fn a_checkpoint_is_written_every_hundred_commits() {
         table = committed(table.append(append).await.unwrap());
     }
     assert_eq!(table.version(), 100);
-    use object_store::ObjectStoreExt;
     let hint = "faulty/signatures/_delta_log/_last_checkpoint".into();
     let hint = store.inner.get(&hint).await.unwrap().bytes().await.unwrap();
     let hint: serde_json::Value = serde_json::from_slice(&hint).unwrap();
     assert_eq!(hint["version"], 100);
-    let lake = Lake::with_store(Url::parse("memory:///faulty").unwrap(), store.clone()).unwrap();
+    let lake = Lake::with_store(url(), store.clone()).unwrap();
     store.requests();
     let opened = lake.table(table.name()).await.unwrap();
     assert_eq!(opened.coverage().await.unwrap().ranges().len(), 100);

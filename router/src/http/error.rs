@@ -3,7 +3,6 @@
 use crate::{PlanError, Position, RaceError, RouterError};
 use axum::{
     Json,
-    extract::rejection::BytesRejection,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -12,18 +11,18 @@ use std::error::Error;
 use streamsync_core::{PROBLEM_MEDIA_TYPE, Problem, QueryId, Refusal};
 
 /// A failed request, as problem details (RFC 9457).
-pub(super) struct Failure(Problem);
+pub(super) struct Failure(Box<Problem>);
 
 impl Failure {
     fn new(status: StatusCode, kind: &str, title: &'static str, detail: String) -> Self {
-        Self(Problem {
+        Self(Box::new(Problem {
             kind: format!("/problems/{kind}").into(),
             title: title.into(),
             status: status.as_u16(),
             detail,
             query_id: None,
             more: Map::new(),
-        })
+        }))
     }
 
     fn with(mut self, name: &str, value: Value) -> Self {
@@ -75,13 +74,24 @@ impl Failure {
         )
     }
 
-    pub(super) fn body(rejection: &BytesRejection) -> Self {
-        let detail = format!("the request could not be read: {}", rejection.body_text());
-        let kind = match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => "request-too-large",
-            _ => "unreadable-request",
-        };
-        Self::new(rejection.status(), kind, "unreadable request", detail)
+    pub(super) fn unreadable(error: &dyn Error) -> Self {
+        let detail = format!("the request could not be read: {error}");
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "unreadable-request",
+            "unreadable request",
+            detail,
+        )
+    }
+
+    pub(super) fn too_large(limit: usize) -> Self {
+        let detail = format!("the request has more than {limit} bytes; send less, or parameters");
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request-too-large",
+            "too large",
+            detail,
+        )
     }
 
     pub(super) fn json(error: &serde_json::Error) -> Self {
@@ -227,7 +237,7 @@ impl IntoResponse for Failure {
         let status =
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let id = self.0.query_id.clone();
-        let mut response = (status, Json(self.0)).into_response();
+        let mut response = (status, Json(*self.0)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

@@ -3,18 +3,19 @@
 use super::{error::Failure, format::Format};
 use crate::{Ask, Raced, Router};
 use axum::{
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    body::Body,
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue},
     response::{IntoResponse, Response},
 };
+use futures::StreamExt;
 use std::time::Duration;
 use streamsync_core::{Outcome, WorkerId};
 
 pub(super) async fn query(
     State(router): State<Router>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Response {
     let id = router.query_id();
     let answered = answer(&router, id, &headers, body).await;
@@ -31,10 +32,10 @@ async fn answer(
     router: &Router,
     id: streamsync_core::QueryId,
     headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Failure> {
     let format = Format::accepted(headers)?;
-    let body = body.map_err(|rejection| Failure::body(&rejection))?;
+    let body = read(body, router.config().max_request_bytes).await?;
     let ask: Ask = serde_json::from_slice(&body).map_err(|error| Failure::json(&error))?;
     let raced = router.query(id, ask).await?;
     metrics::histogram!("streamsync_router_query_seconds").record(raced.took.as_secs_f64());
@@ -45,6 +46,29 @@ async fn answer(
     let content_type = HeaderValue::from_static(format.media_type());
     let content_type = (axum::http::header::CONTENT_TYPE, content_type);
     Ok((headers, [content_type], body).into_response())
+}
+
+/// How many times the limit of a request is read, to throw it away, before the client is hung up
+/// on: one that still sends does not read the answer that says why it is refused.
+const DISCARDED: usize = 32;
+
+async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
+    let (mut kept, mut length) = (Vec::new(), 0_usize);
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| Failure::unreadable(&error))?;
+        length = length.saturating_add(piece.len());
+        if length <= limit {
+            kept.extend_from_slice(&piece);
+        } else if length > limit.saturating_mul(DISCARDED) {
+            break;
+        }
+    }
+    if length <= limit {
+        Ok(kept)
+    } else {
+        Err(Failure::too_large(limit))
+    }
 }
 
 fn described(raced: &Raced) -> HeaderMap {

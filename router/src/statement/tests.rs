@@ -186,7 +186,7 @@ async fn refused_statements_say_why_and_where() {
             Some((1, 1)),
         ),
         (
-            "select * from blocks tablesample 5%",
+            "select * from blocks tablesample system (5 percent)",
             "clause-not-allowed",
             Some((1, 15)),
         ),

@@ -1,5 +1,5 @@
 //! A worker on a lake in memory: right answers, and what it refuses.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use arrow::{
     array::{ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray},

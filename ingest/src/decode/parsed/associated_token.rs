@@ -25,7 +25,7 @@ pub(super) fn restore(info: &Info<'_>) -> Result<Forms, TransactionProblem> {
                     form(&[], &with_rent),
                     form(&[0], &with_rent),
                 ],
-                first_if_inner: false,
+                sure_if_inner: false,
             })
         }
         "createIdempotent" => Ok(Forms::one(vec![1], creation(info)?)),

@@ -7,7 +7,7 @@ pub(super) const PROGRAM: &str = "spl-memo";
 
 pub(super) fn restore(info: &Info<'_>) -> Result<Forms, TransactionProblem> {
     Ok(Forms {
-        first_if_inner: false,
+        sure_if_inner: false,
         ..Forms::one(data(info)?, Vec::new())
     })
 }

@@ -110,8 +110,8 @@ fn create_account_with_seed(info: &Info<'_>) -> Result<Forms, TransactionProblem
             data,
             accounts: short,
         };
-        forms.forms.insert(0, form);
-        forms.first_if_inner = false;
+        forms.forms.push(form);
+        forms.sure_if_inner = false;
     }
     Ok(forms)
 }
