@@ -34,7 +34,8 @@ pub enum TelemetryError {
 /// Begins to log to standard error and to measure; once a process. The handle renders the metrics
 /// in Prometheus' text format.
 pub fn start(config: &TelemetryConfig) -> Result<PrometheusHandle, TelemetryError> {
-    let filter = EnvFilter::try_new(&config.log).map_err(|source| TelemetryError::Filter {
+    // Delta's kernel logs as errors what it returns to us as well: a table that is not there yet.
+    let filter = EnvFilter::try_new(format!("delta_kernel=off,{}", config.log)).map_err(|source| TelemetryError::Filter {
         filter: config.log.clone(),
         source,
     })?;
