@@ -35,10 +35,13 @@ pub enum TelemetryError {
 /// in Prometheus' text format.
 pub fn start(config: &TelemetryConfig) -> Result<PrometheusHandle, TelemetryError> {
     // Delta's kernel logs as errors what it returns to us as well: a table that is not there yet.
-    let filter = EnvFilter::try_new(format!("delta_kernel=off,{}", config.log)).map_err(|source| TelemetryError::Filter {
-        filter: config.log.clone(),
-        source,
-    })?;
+    let filter =
+        EnvFilter::try_new(format!("delta_kernel=off,{}", config.log)).map_err(|source| {
+            TelemetryError::Filter {
+                filter: config.log.clone(),
+                source,
+            }
+        })?;
     let json = match config.format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,

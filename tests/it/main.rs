@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cluster;
+mod crash;
 mod faults;
 mod liar;
 mod queries;
@@ -26,6 +27,10 @@ fn main() -> std::process::ExitCode {
     suite.test(
         "a racer killed in the middle of a query costs nothing",
         faults::killed_racer,
+    );
+    suite.test(
+        "an ingest killed at any point loses and doubles nothing",
+        crash::killed_ingest,
     );
     suite.test("a client that hangs up frees the workers", faults::hang_up);
     suite.test(
