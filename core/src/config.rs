@@ -13,7 +13,7 @@ pub use bucket::BucketConfig;
 pub use redis::RedisConfig;
 pub use router::RouterConfig;
 pub use telemetry::{LogFormat, TelemetryConfig};
-pub use worker::WorkerConfig;
+pub use worker::{Profile, WorkerConfig};
 
 use figment::{
     Figment,

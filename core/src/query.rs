@@ -1,7 +1,8 @@
 //! A query as the router hands it to its racers.
 
-use crate::{Parameter, Partition, QueryId, Snapshot};
+use crate::{Constraint, Parameter, Partition, QueryId, Snapshot, TableName};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A query, pinned: what a worker needs to answer it, and nothing that it could choose otherwise.
 /// The body of `POST /v1/execute`.
@@ -19,6 +20,10 @@ pub struct Query {
     /// The partitions that can hold rows of the answer. Rows of other partitions of the
     /// snapshot's tables may be left out.
     pub partitions: Vec<Partition>,
+    /// For each table, conditions that all rows meet that matter for the answer. Rows that do not
+    /// meet them may be left out.
+    #[serde(default)]
+    pub constraints: BTreeMap<TableName, Vec<Constraint>>,
     /// Whether the order of the rows is part of the answer.
     pub ordered: bool,
     /// How long the answer may take from now, in milliseconds.

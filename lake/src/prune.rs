@@ -1,43 +1,13 @@
 //! Choosing the files that can hold the rows that a query wants.
 
 use crate::{
-    ColumnRange, DataFile, Scalar,
+    ColumnRange, Constraint, ConstraintOp, DataFile, Scalar,
     tables::{PartitionBy, TableDefinition, bucket},
 };
 use std::cmp::Ordering;
 
 /// Microseconds in a day.
 const DAY: i64 = 86_400_000_000;
-
-/// A condition on one column that every wanted row meets.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Constraint {
-    /// The column.
-    pub column: String,
-    /// What its value must be.
-    pub op: ConstraintOp,
-}
-
-/// What the value of a column must be. Except for `IsNull`, a NULL meets no condition.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ConstraintOp {
-    /// Equal to the value.
-    Eq(Scalar),
-    /// Below the value.
-    Lt(Scalar),
-    /// Below the value or equal to it.
-    LtEq(Scalar),
-    /// Above the value.
-    Gt(Scalar),
-    /// Above the value or equal to it.
-    GtEq(Scalar),
-    /// Equal to one of the values.
-    In(Vec<Scalar>),
-    /// NULL.
-    IsNull,
-    /// Not NULL.
-    IsNotNull,
-}
 
 /// The files that can hold a row that meets all the constraints, in the order given.
 ///

@@ -103,6 +103,7 @@ pub(crate) async fn plan(
         parameters: ask.params,
         snapshot,
         partitions,
+        constraints: analysed.constraints,
         ordered: analysed.ordered,
         time_left_ms: deadline,
         max_rows: config.max_rows,

@@ -49,7 +49,7 @@ pub(crate) struct Session {
 
 impl Engine {
     pub(crate) fn open(config: &WorkerConfig) -> Result<Arc<Self>, OpenEngineError> {
-        if let Some(folder) = &config.spill_folder {
+        if let Some(folder) = &config.cache_folder {
             std::fs::create_dir_all(folder).map_err(|source| OpenEngineError::SpillFolder {
                 folder: folder.display().to_string(),
                 source,
@@ -137,7 +137,7 @@ fn connect(config: &WorkerConfig) -> Result<Connection, duckdb::Error> {
         .with("autoinstall_known_extensions", "false")?
         .with("allow_community_extensions", "false")?
         .with("temp_directory", "")?;
-    if let Some(folder) = &config.spill_folder {
+    if let Some(folder) = &config.cache_folder {
         settings = settings
             .with("temp_directory", folder.to_string_lossy())?
             .with(

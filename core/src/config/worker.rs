@@ -19,23 +19,45 @@ pub struct WorkerConfig {
     /// The file of the worker's key pair, as solana-keygen writes it; it is made when absent.
     /// Without a file the worker has a new identity each time.
     pub keypair: Option<PathBuf>,
-    /// The memory that DuckDB may use, in bytes.
+    /// The memory that the worker may use for rows and for running queries, in bytes.
     pub memory_bytes: u64,
+    /// The folder for files of the lake that are kept on disk, and for what queries spill; without
+    /// one, a temporary folder that the worker takes away when it stops.
+    pub cache_folder: Option<PathBuf>,
+    /// The most bytes of the lake that are kept on disk; 0 keeps none.
+    pub disk_bytes: u64,
+    /// What the worker is for.
+    pub profile: Profile,
     /// The threads of one DuckDB; 0 is one for each core.
     pub threads: usize,
     /// How many queries run at once; 0 is one for each core.
     pub concurrency: usize,
     /// How many queries wait for their turn; more are told to come back later.
     pub queue: usize,
-    /// The folder for what does not fit in memory; without one, queries that do not fit fail.
-    pub spill_folder: Option<PathBuf>,
-    /// The most bytes in the spill folder.
+    /// The most bytes that running queries may spill to disk; 0 lets queries fail that do not fit
+    /// in memory.
     pub spill_bytes: u64,
     /// How often the worker tells the registry that it lives, in milliseconds. Routers call it
     /// suspect after three missed heartbeats, and failed after five.
     pub heartbeat_ms: u64,
     /// How long a stopping worker waits for the queries under way, in milliseconds.
     pub drain_ms: u64,
+}
+
+/// What a worker is for, and so what it keeps at hand and pulls before it is asked.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Lookups by key: what it owns of the tables that are cut by key is loaded into memory and
+    /// stays there.
+    Speed,
+    /// Whatever is asked most: the hottest of the partitions that it owns are pulled to disk before
+    /// they are asked for.
+    #[default]
+    Cache,
+    /// Old partitions: nothing is pulled before it is asked for, and most of the memory is for
+    /// running queries.
+    Archive,
 }
 
 impl Default for WorkerConfig {
@@ -45,10 +67,12 @@ impl Default for WorkerConfig {
             advertise: None,
             keypair: None,
             memory_bytes: 2 << 30,
+            cache_folder: None,
+            disk_bytes: 16 << 30,
+            profile: Profile::default(),
             threads: 0,
             concurrency: 0,
             queue: 64,
-            spill_folder: None,
             spill_bytes: 8 << 30,
             heartbeat_ms: 1_000,
             drain_ms: 30_000,

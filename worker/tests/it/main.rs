@@ -116,6 +116,7 @@ async fn query(table: &Table, sql: &str) -> Query {
             .into_iter()
             .collect(),
         partitions,
+        constraints: Default::default(),
         ordered: true,
         time_left_ms: 60_000,
         max_rows: 1_000,

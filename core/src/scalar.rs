@@ -1,13 +1,17 @@
 //! Single values of columns.
 
+use crate::Parameter;
 use arrow::{
     compute::kernels::cast_utils::Parser,
     datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType},
 };
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
-/// One value of a column, as statistics, partition values and constraints hold it.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+/// One value of a column, as statistics, partition values and constraints hold it. In JSON it is
+/// written as the [`Parameter`] of the same kind.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(try_from = "Parameter", into = "Parameter")]
 pub enum Scalar {
     /// A whole number of any width, or a decimal of scale 0.
     Int(i128),
@@ -19,6 +23,38 @@ pub enum Scalar {
     Date(i32),
     /// An instant, in microseconds since 1970-01-01T00:00:00Z.
     TimestampMicros(i64),
+}
+
+/// A parameter that is no value of a column: NULL, a double or bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a value that columns are compared with")]
+pub struct NotAScalar(Parameter);
+
+impl TryFrom<Parameter> for Scalar {
+    type Error = NotAScalar;
+
+    fn try_from(parameter: Parameter) -> Result<Self, NotAScalar> {
+        match parameter {
+            Parameter::Integer(value) => Ok(Self::Int(value)),
+            Parameter::Text(text) => Ok(Self::Text(text)),
+            Parameter::Boolean(value) => Ok(Self::Bool(value)),
+            Parameter::Date(days) => Ok(Self::Date(days)),
+            Parameter::Timestamp(micros) => Ok(Self::TimestampMicros(micros)),
+            other => Err(NotAScalar(other)),
+        }
+    }
+}
+
+impl From<Scalar> for Parameter {
+    fn from(scalar: Scalar) -> Self {
+        match scalar {
+            Scalar::Int(value) => Self::Integer(value),
+            Scalar::Text(text) => Self::Text(text),
+            Scalar::Bool(value) => Self::Boolean(value),
+            Scalar::Date(days) => Self::Date(days),
+            Scalar::TimestampMicros(micros) => Self::Timestamp(micros),
+        }
+    }
 }
 
 /// Values of one kind are ordered; of two kinds, they are not comparable.
@@ -38,7 +74,7 @@ impl PartialOrd for Scalar {
 impl Scalar {
     /// Reads the text of a partition value, or of a statistic, of a column of that type. `None`
     /// where the text is not such a value, or a scalar cannot hold one.
-    pub(crate) fn parse(data_type: &DataType, text: &str) -> Option<Self> {
+    pub fn parse(data_type: &DataType, text: &str) -> Option<Self> {
         match data_type {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
                 Some(Self::Text(text.to_owned()))
@@ -56,7 +92,7 @@ impl Scalar {
 
     /// Reads a minimum or maximum from Delta's statistics. They are JSON: numbers and booleans as
     /// they are, all else as text.
-    pub(crate) fn from_statistic(data_type: &DataType, value: &serde_json::Value) -> Option<Self> {
+    pub fn from_statistic(data_type: &DataType, value: &serde_json::Value) -> Option<Self> {
         match value {
             serde_json::Value::String(text) => Self::parse(data_type, text),
             serde_json::Value::Bool(value) if *data_type == DataType::Boolean => {
