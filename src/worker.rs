@@ -23,6 +23,7 @@ use url::Url;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   streamsync worker --bucket s3://lake --redis-url redis://redis:6379
+  streamsync worker --bucket s3://lake --profile speed --memory 8589934592 --cache /var/cache/streamsync --disk 107374182400
   streamsync worker --bucket ./lake --keypair worker.json --listen 0.0.0.0:7000 --advertise http://10.0.0.5:7000")]
 pub struct Args {
     #[command(flatten)]
@@ -36,9 +37,19 @@ pub struct Args {
     /// The worker's key pair, as solana-keygen writes it; made when absent.
     #[arg(long, value_name = "FILE")]
     keypair: Option<PathBuf>,
-    /// The memory that DuckDB may use, in bytes.
+    /// The memory for rows and for running queries, in bytes.
     #[arg(long, value_name = "BYTES")]
     memory: Option<u64>,
+    /// The bytes of the lake that may be kept on the local disk; 0 keeps none.
+    #[arg(long, value_name = "BYTES")]
+    disk: Option<u64>,
+    /// The folder for them; what is there is used again. Without one, a temporary folder.
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+    /// What the worker is for: lookups by key (speed), what is asked most (cache), or old
+    /// partitions (archive).
+    #[arg(long, value_name = "PROFILE", value_parser = ["speed", "cache", "archive"])]
+    profile: Option<String>,
     /// Stop when standard input ends.
     #[arg(long, hide = true)]
     stop_with_stdin: bool,
@@ -54,6 +65,12 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
             args.keypair.map(|path| quoted(path.display())),
         ),
         flag("worker.memory_bytes", args.memory),
+        flag("worker.disk_bytes", args.disk),
+        flag(
+            "worker.cache_folder",
+            args.cache.map(|path| quoted(path.display())),
+        ),
+        flag("worker.profile", args.profile.map(quoted)),
     ])?;
     let metrics = telemetry::start(&config.telemetry)?;
     let stop = CancellationToken::new();
@@ -66,7 +83,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     lake.check().await?;
     let registry = Registry::connect(&config.redis).await?;
     let identity = identity(config.worker.keypair.as_deref())?;
-    let worker = Worker::open(&config.worker, lake, identity, Arc::new(SystemClock))?;
+    let clock = Arc::new(SystemClock);
+    let worker = Worker::open(&config.worker, lake, identity, clock).await?;
     let (listener, address) = serve::listen(config.worker.listen).await?;
     let endpoint = match &config.worker.advertise {
         Some(url) => url.clone(),

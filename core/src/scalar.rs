@@ -2,8 +2,12 @@
 
 use crate::Parameter;
 use arrow::{
+    array::{Array, AsArray},
     compute::kernels::cast_utils::Parser,
-    datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType},
+    datatypes::{
+        DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, TimeUnit,
+        TimestampMicrosecondType,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -86,6 +90,38 @@ impl Scalar {
             }
             whole if whole.is_integer() => text.parse().ok().map(Self::Int),
             DataType::Decimal128(_, 0) => text.parse().ok().map(Self::Int),
+            _ => None,
+        }
+    }
+
+    /// One value of an array. `None` where it is NULL, or of a type that a scalar cannot hold.
+    pub fn from_array(values: &dyn Array, row: usize) -> Option<Self> {
+        if values.is_null(row) {
+            return None;
+        }
+        match values.data_type() {
+            DataType::Utf8 => Some(Self::Text(values.as_string::<i32>().value(row).to_owned())),
+            DataType::Boolean => Some(Self::Bool(values.as_boolean().value(row))),
+            DataType::Int32 => {
+                let value = values.as_primitive::<Int32Type>().value(row);
+                Some(Self::Int(value.into()))
+            }
+            DataType::Int64 => {
+                let value = values.as_primitive::<Int64Type>().value(row);
+                Some(Self::Int(value.into()))
+            }
+            DataType::Decimal128(_, 0) => {
+                let value = values.as_primitive::<Decimal128Type>().value(row);
+                Some(Self::Int(value))
+            }
+            DataType::Date32 => {
+                let days = values.as_primitive::<Date32Type>().value(row);
+                Some(Self::Date(days))
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                let micros = values.as_primitive::<TimestampMicrosecondType>().value(row);
+                Some(Self::TimestampMicros(micros))
+            }
             _ => None,
         }
     }

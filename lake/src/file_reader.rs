@@ -105,7 +105,7 @@ pub(crate) async fn read(
     engine.run(move |_| decode(bytes, &schema, &file)).await
 }
 
-fn object_path(table: &Table, file: &DataFile) -> Result<Path, ReadFileError> {
+pub(crate) fn object_path(table: &Table, file: &DataFile) -> Result<Path, ReadFileError> {
     let root = table.snapshot().table_root();
     let url = root.join(&file.path).ok();
     url.filter(|url| url.as_str().starts_with(root.as_str()))
@@ -151,7 +151,7 @@ fn decode(
 
 /// The batch in the table's schema: partition columns from the log, the others from the file, and
 /// NULL for a column that the file was written without.
-fn with_partition(
+pub(crate) fn with_partition(
     batch: &RecordBatch,
     schema: &SchemaRef,
     partition: &PartitionValues,

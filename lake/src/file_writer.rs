@@ -37,8 +37,9 @@ use std::{collections::HashMap, sync::Arc};
 /// Rows in a row group: the unit that readers skip and that they read in parallel. DuckDB works
 /// in vectors of 2,048 and row groups of 122,880, so this feeds it about one at a time.
 const ROW_GROUP_ROWS: usize = 131_072;
-/// Rows in a page, the finer unit that the page index skips.
-const PAGE_ROWS: usize = 20_000;
+/// Rows in a page, the finer unit that the page index skips, and what a worker reads and keeps for
+/// a lookup by key.
+const PAGE_ROWS: usize = 4_096;
 const ZSTD_LEVEL: i32 = 3;
 
 /// A Parquet file that is ready to be put into the bucket and into the log.

@@ -119,6 +119,17 @@ struct Known {
     only_nulls: bool,
 }
 
+/// Whether a value within these bounds may meet the condition.
+pub(crate) fn may_meet(range: &ColumnRange, op: &ConstraintOp) -> bool {
+    let known = Known {
+        min: range.min.clone(),
+        max: range.max.clone(),
+        no_nulls: range.nulls == Some(0),
+        only_nulls: false,
+    };
+    known.may_meet(op)
+}
+
 fn range(definition: &TableDefinition, file: &DataFile, column: &str) -> Option<Known> {
     if let Some(value) = file.partition.get(column) {
         let Some(text) = value else {

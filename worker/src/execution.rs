@@ -1,8 +1,12 @@
 //! Running one query on DuckDB: rows, their digest, and what can go wrong.
 
 use crate::{
-    Busy, LoadError, cancellation::Interruptible, engine::Session, pin::Pin, statement,
-    statement::NotOneSelect,
+    Busy, FetchTableError, LoadError,
+    cancellation::Interruptible,
+    engine::Session,
+    scan::TableScan,
+    statement::Statement,
+    table_source::{self, Source},
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use duckdb::{
@@ -13,7 +17,6 @@ use std::sync::Arc;
 use streamsync_core::{
     DigestBuilder, DigestError, Outcome, Parameter, Query, Refusal, SignedAnswer, TableName,
 };
-use streamsync_lake::{ListFilesError, OpenTableError};
 
 /// An answer with its rows.
 #[derive(Debug)]
@@ -46,23 +49,15 @@ pub enum ExecuteError {
     /// DuckDB has not enough memory for it.
     #[error("the query needs more memory than the worker has: {0}")]
     OutOfMemory(String),
-    /// A table of the snapshot could not be opened.
+    /// A table of the snapshot could not be opened, or its files listed.
     #[error("could not open table {table} at version {version}")]
-    Open {
+    Table {
         /// The table.
         table: TableName,
         /// Its version.
         version: u64,
         /// Why.
-        source: Arc<OpenTableError>,
-    },
-    /// The files of a table could not be listed.
-    #[error("could not list the files of table {table}")]
-    List {
-        /// The table.
-        table: TableName,
-        /// Why.
-        source: ListFilesError,
+        source: Arc<FetchTableError>,
     },
     /// A file could not be brought into the cache.
     #[error("could not load table {table}")]
@@ -90,23 +85,52 @@ pub(crate) enum Found {
     Refused(Refusal, String),
 }
 
+/// What a query sees under the name of a table.
+pub(crate) enum Shown {
+    /// Rows that the worker gives.
+    Given(TableName, Source),
+    /// Copies on the disk, and rows that the worker gives.
+    Scanned(Arc<TableScan>, Source),
+}
+
+impl Shown {
+    /// The name of the table, the text of its view in a session, and the rows behind that.
+    fn view(self, session: u64) -> (TableName, String, Source) {
+        match self {
+            Self::Given(table, source) => {
+                let view = table_source::view(session, &table, &source.schema);
+                (table, view, source)
+            }
+            Self::Scanned(scan, source) => (scan.table.name().clone(), scan.view(session), source),
+        }
+    }
+}
+
 /// Runs a query on a session, on this thread.
 pub(crate) fn run(
     session: &mut Session,
     query: &Query,
-    pins: &[Pin],
+    statement: &Statement,
+    shown: Vec<Shown>,
     interruptible: &Interruptible,
 ) -> Result<Found, ExecuteError> {
     let _running = interruptible.begin(session.connection.interrupt_handle());
-    match statement::check(&session.connection, &query.sql) {
-        Ok(()) => {}
-        Err(NotOneSelect::Ask(error)) => return failed(&error),
-        Err(refused) => return Ok(Found::Refused(Refusal::InvalidQuery, refused.to_string())),
+    let once = shown.iter().all(|one| matches!(one, Shown::Given(..)));
+    let mut schemas = Vec::with_capacity(shown.len());
+    for one in shown {
+        let (table, view, source) = one.view(session.number);
+        schemas.push(Arc::clone(&source.schema));
+        session.sources.set(table.as_str(), source);
+        if let Err(error) = session.show(table.as_str(), view) {
+            return failed(&error);
+        }
     }
-    if let Err(error) = session.show(pins) {
-        return failed(&error);
-    }
-    rows(session, query).or_else(|stop| match stop {
+    session.parameters.set(&query.parameters);
+    // A scan is planned for the values of its parameters: they choose the row groups that are read.
+    let once = once
+        .then(|| session.planned_once(query, statement, &schemas))
+        .flatten();
+    rows(session, query, once.as_deref()).or_else(|stop| match stop {
         Stop::Engine(error) => failed(&error),
         Stop::Refused(refusal, detail) => Ok(Found::Refused(refusal, detail)),
     })
@@ -129,10 +153,19 @@ impl From<DigestError> for Stop {
     }
 }
 
-fn rows(session: &Session, query: &Query) -> Result<Found, Stop> {
-    let mut statement = session.connection.prepare(&query.sql)?;
-    let parameters = params_from_iter(query.parameters.iter().map(value));
-    let _ = statement.stream_arrow(parameters)?;
+/// Runs the query, or the text with which DuckDB plans it once for all values of its parameters.
+fn rows(session: &Session, query: &Query, once: Option<&str>) -> Result<Found, Stop> {
+    let once = once.and_then(|once| session.connection.prepare_cached(once).ok());
+    let bound = if once.is_some() {
+        &[][..]
+    } else {
+        &query.parameters
+    };
+    let mut statement = match once {
+        Some(once) => once,
+        None => session.connection.prepare_cached(&query.sql)?,
+    };
+    let _ = statement.stream_arrow(params_from_iter(bound.iter().map(value)))?;
     let schema = statement.schema();
     let mut digest = DigestBuilder::new(&schema, query.ordered)?;
     let (mut batches, mut bytes) = (Vec::new(), 0);
@@ -164,7 +197,7 @@ fn rows(session: &Session, query: &Query) -> Result<Found, Stop> {
 }
 
 /// Whose fault an error of DuckDB is. Its message begins with its class.
-fn failed(error: &duckdb::Error) -> Result<Found, ExecuteError> {
+pub(crate) fn failed(error: &duckdb::Error) -> Result<Found, ExecuteError> {
     let message = match error {
         duckdb::Error::DuckDBFailure(_, Some(message)) => message.clone(),
         other => other.to_string(),

@@ -3,7 +3,7 @@
 mod body;
 mod error;
 
-use crate::Worker;
+use crate::{CacheReport, Worker};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
@@ -18,7 +18,7 @@ use streamsync_core::{ANSWER_HEADER, Query};
 /// The largest query that a worker takes, with its parameters and partitions.
 const MAX_QUERY_BYTES: usize = 64 << 20;
 
-/// What a worker serves: `POST /v1/execute`, `GET /healthz`, `GET /metrics`.
+/// What a worker serves: `POST /v1/execute`, `GET /v1/cache`, `GET /healthz`, `GET /metrics`.
 ///
 /// An answer is an Arrow IPC stream, with the [`SignedAnswer`](streamsync_core::SignedAnswer) in
 /// the header [`ANSWER_HEADER`]: the caller knows the digest before it takes the first row, and
@@ -26,10 +26,15 @@ const MAX_QUERY_BYTES: usize = 64 << 20;
 pub fn routes(worker: Worker, metrics: PrometheusHandle) -> Router {
     Router::new()
         .route("/v1/execute", post(execute))
+        .route("/v1/cache", get(cache))
         .route("/healthz", get(async || "ok\n"))
         .route("/metrics", get(async move || metrics.render()))
         .layer(DefaultBodyLimit::max(MAX_QUERY_BYTES))
         .with_state(worker)
+}
+
+async fn cache(State(worker): State<Worker>) -> Json<CacheReport> {
+    Json(worker.cache())
 }
 
 async fn execute(

@@ -10,27 +10,46 @@
 //!
 //! let config = Config::default();
 //! let lake = Lake::open(&config.bucket)?;
-//! let worker = Worker::open(&config.worker, lake, Identity::from_seed([7; 32]), Arc::new(SystemClock))?;
+//! let worker = Worker::open(&config.worker, lake, Identity::from_seed([7; 32]), Arc::new(SystemClock)).await?;
 //! println!("{} is ready", worker.id());
 //! # Ok(())
 //! # }
 //! ```
 
 mod admission;
+mod budgets;
+mod cache_report;
 mod cancellation;
+mod disk;
+mod disk_folder;
 mod engine;
 mod execution;
+mod file_key;
+mod footers;
 mod heartbeat;
-mod hot_cache;
 mod http;
-mod pin;
+mod load_error;
+mod memory;
+mod open_error;
+mod parameter;
+mod reading;
+mod scan;
+mod shape;
+mod sql_type;
 mod statement;
+mod statements;
+mod table_source;
+mod tiers;
 mod worker;
 
 pub use admission::Busy;
+pub use cache_report::{CacheReport, DiskReport, FileReport, MemoryReport};
+pub use disk_folder::DiskFolderError;
 pub use engine::OpenEngineError;
 pub use execution::{Answer, ExecuteError};
 pub use heartbeat::beat_until;
-pub use hot_cache::LoadError;
 pub use http::routes;
+pub use load_error::LoadError;
+pub use open_error::OpenWorkerError;
+pub use reading::FetchTableError;
 pub use worker::Worker;

@@ -1,28 +1,34 @@
 //! The worker itself: from a query to a signed answer.
 
 use crate::{
-    Answer, ExecuteError, OpenEngineError,
+    Answer, ExecuteError, OpenWorkerError,
     admission::Admission,
+    budgets::Budgets,
+    cache_report::CacheReport,
     cancellation::Interruptible,
-    engine::Engine,
-    execution::{self, Found},
-    hot_cache::HotCache,
-    pin::Pin,
+    disk::Disk,
+    disk_folder::DiskFolder,
+    engine::{Engine, EngineLimits},
+    execution::{self, Found, Shown},
+    footers::Footers,
+    memory::Memory,
+    reading::{Reading, Tables},
+    scan::TableScan,
+    statement::{Columns, Statement},
+    statements::Statements,
+    table_source::{self, Source, SourceRows},
+    tiers::Tiers,
 };
 use futures::future::try_join_all;
-use moka::future::Cache;
 use std::{sync::Arc, time::Duration};
 use streamsync_core::{
-    Identity, Outcome, Query, SignedAnswer, TableName, WorkerId, clock::SharedClock,
-    config::WorkerConfig,
+    Identity, Outcome, Query, SignedAnswer, WorkerId, clock::SharedClock, config::WorkerConfig,
 };
-use streamsync_lake::{DataFile, Lake, Table};
+use streamsync_lake::Lake;
 use streamsync_registry::Heartbeat;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use url::Url;
-
-/// How many versions of tables a worker remembers the files of.
-const REMEMBERED_VERSIONS: u64 = 1_024;
 
 /// A worker. Cheap to clone; all clones are the same worker.
 #[derive(Clone)]
@@ -30,38 +36,78 @@ pub struct Worker(Arc<Inner>);
 
 struct Inner {
     identity: Identity,
-    lake: Lake,
-    engine: Arc<Engine>,
-    cache: HotCache,
-    tables: Cache<(TableName, u64), Table>,
-    admission: Admission,
+    tables: Tables,
+    tiers: Tiers,
+    statements: Statements,
+    lookups: Lane,
+    scans: Lane,
     clock: SharedClock,
     interval_ms: u64,
 }
 
+/// Where queries of one kind run: those of one do not wait for those of the other.
+struct Lane {
+    name: &'static str,
+    engine: Arc<Engine>,
+    admission: Admission,
+}
+
 impl Worker {
-    /// Opens DuckDB for a worker on a lake. Half of the memory is for the hot cache, half for
-    /// running queries.
-    pub fn open(
+    /// Opens a worker on a lake: takes its cache folder, keeps the copies that it finds there, and
+    /// opens DuckDB.
+    ///
+    /// # Errors
+    ///
+    /// A cache folder that cannot be used or that another worker uses; limits that DuckDB does not
+    /// take.
+    pub async fn open(
         config: &WorkerConfig,
         lake: Lake,
         identity: Identity,
         clock: SharedClock,
-    ) -> Result<Self, OpenEngineError> {
-        let engine = Engine::open(config)?;
+    ) -> Result<Self, OpenWorkerError> {
+        let folder = DiskFolder::open(config.cache_folder.as_deref())?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let concurrency = if config.concurrency == 0 {
-            cores
-        } else {
-            config.concurrency
+        let or_cores = |number: usize| if number == 0 { cores } else { number };
+        let budgets = Budgets::of(config.memory_bytes, config.profile);
+        let (files, spill) = (folder.files(), folder.spill());
+        let engine = |memory_bytes, threads, spill| {
+            let limits = EngineLimits {
+                memory_bytes,
+                threads,
+                files: &files,
+                spill,
+            };
+            Engine::open(&limits).map(Arc::new)
         };
+        let spilled = (config.spill_bytes > 0).then_some((spill.as_path(), config.spill_bytes));
+        let concurrency = or_cores(config.concurrency);
+        let lookups = Lane {
+            name: "lookup",
+            // A lookup is over before other threads could be of help.
+            engine: engine(budgets.lookups, 1, None)?,
+            admission: Admission::new(concurrency, config.queue),
+        };
+        let scans = Lane {
+            name: "scan",
+            engine: engine(budgets.scans, or_cores(config.threads), spilled)?,
+            admission: Admission::new(concurrency, config.queue),
+        };
+        let disk = Disk::open(folder.clone(), config.disk_bytes)
+            .await
+            .map_err(|source| folder.unusable(source))?;
+        let tiers = Tiers::new(
+            Memory::new(budgets.rows),
+            disk,
+            Footers::new(budgets.footers),
+        );
         Ok(Self(Arc::new(Inner {
             identity,
-            lake,
-            cache: HotCache::new(Arc::clone(&engine), config.memory_bytes / 2),
-            engine,
-            tables: Cache::new(REMEMBERED_VERSIONS),
-            admission: Admission::new(concurrency, config.queue),
+            tables: Tables::new(lake),
+            tiers,
+            statements: Statements::default(),
+            lookups,
+            scans,
             clock,
             interval_ms: config.heartbeat_ms,
         })))
@@ -80,16 +126,24 @@ impl Worker {
     /// What the worker says of itself now.
     pub fn heartbeat(&self, endpoint: &Url) -> Heartbeat {
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        let both = |of: fn(&Admission) -> usize| {
+            count(of(&self.0.lookups.admission) + of(&self.0.scans.admission))
+        };
         Heartbeat {
             worker: self.id(),
             endpoint: endpoint.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            running: count(self.0.admission.running()),
-            waiting: count(self.0.admission.waiting()),
-            cached_bytes: self.0.cache.bytes(),
+            running: both(Admission::running),
+            waiting: both(Admission::waiting),
+            cached_bytes: self.0.tiers.memory.used() + self.0.tiers.disk.used(),
             interval_ms: self.0.interval_ms,
             sent_at_ms: self.0.clock.unix_millis(),
         }
+    }
+
+    /// What the worker has at hand.
+    pub fn cache(&self) -> CacheReport {
+        CacheReport::of(&self.0.tiers)
     }
 
     /// Answers a query. Dropping the future stops the query.
@@ -106,28 +160,185 @@ impl Worker {
     }
 
     async fn answer(&self, query: Query) -> Result<Answer, ExecuteError> {
-        let inner = &self.0;
-        let place = inner.admission.enter().await?;
-        let pins = self.pin(&query).await?;
+        let readings = self.0.tables.readings(&query).await?;
+        let statement = match self
+            .0
+            .statements
+            .check(&self.0.lookups.engine, &query)
+            .await?
+        {
+            Ok(statement) => statement,
+            Err((refusal, detail)) => {
+                return self.signed(&query, Found::Refused(refusal, detail));
+            }
+        };
+        if statement.is_bounded() && !readings.is_empty() {
+            let place = self.enter(&self.0.lookups).await?;
+            if let Some(shown) = self.look_up(&readings).await? {
+                let (place, cancelled) = (Arc::new(place), CancellationToken::new());
+                let run = self.run(&self.0.lookups, place, &query, statement, shown, cancelled);
+                return match run.await? {
+                    Ran::Found(found) => self.signed(&query, found),
+                    Ran::CopyFailed(message) => Err(ExecuteError::Engine(message)),
+                };
+            }
+        }
+        let place = self.enter(&self.0.scans).await?;
+        self.scan(place, query, statement, readings).await
+    }
+
+    async fn enter(&self, lane: &Lane) -> Result<OwnedSemaphorePermit, ExecuteError> {
+        let began = self.0.clock.monotonic();
+        let place = lane.admission.enter().await;
+        let waited = self.0.clock.monotonic().saturating_sub(began);
+        metrics::histogram!("streamsync_worker_queue_seconds", "lane" => lane.name)
+            .record(waited.as_secs_f64());
+        Ok(place?)
+    }
+
+    /// The rows that the query reads, if it is a lookup: if it asks every table for few rows by
+    /// the key that the table is sorted by.
+    async fn look_up(&self, readings: &[Reading]) -> Result<Option<Vec<Shown>>, ExecuteError> {
+        let mut shown = Vec::with_capacity(readings.len());
+        for reading in readings {
+            let Some((sort_column, keys)) = reading.keys() else {
+                return Ok(None);
+            };
+            let rows = self
+                .0
+                .tiers
+                .rows(&reading.table, &reading.files, sort_column, keys);
+            let rows = rows.await.map_err(|source| reading.load_error(source))?;
+            let Some(rows) = rows else {
+                return Ok(None);
+            };
+            let schema = rows.first().map_or_else(
+                || table_source::plain(&reading.table.schema()),
+                |rows| rows.schema(),
+            );
+            let rows = SourceRows::Given(rows.into());
+            shown.push(Shown::Given(
+                reading.table.name().clone(),
+                Source { schema, rows },
+            ));
+        }
+        Ok(Some(shown))
+    }
+
+    /// Runs a query over all the rows that it may need.
+    async fn scan(
+        &self,
+        place: OwnedSemaphorePermit,
+        query: Query,
+        statement: Arc<Statement>,
+        readings: Vec<Reading>,
+    ) -> Result<Answer, ExecuteError> {
+        let place = Arc::new(place);
+        let mut repaired = false;
+        loop {
+            let scans = readings
+                .iter()
+                .map(|reading| self.place(reading, &statement));
+            let scans = try_join_all(scans).await?;
+            let cancelled = CancellationToken::new();
+            let shown = readings.iter().zip(&scans).map(|(reading, scan)| {
+                let footers = &self.0.tiers.footers;
+                let source = scan.source(&reading.constraints, footers, &cancelled);
+                Shown::Scanned(Arc::clone(scan), source)
+            });
+            let (shown, again) = (shown.collect(), Arc::clone(&statement));
+            let run = self.run(
+                &self.0.scans,
+                Arc::clone(&place),
+                &query,
+                again,
+                shown,
+                cancelled,
+            );
+            match run.await? {
+                Ran::Found(found) => return self.signed(&query, found),
+                // DuckDB could not read a copy. If one is damaged, another is made, once.
+                Ran::CopyFailed(message) => {
+                    if repaired || !self.drop_damaged(&scans).await {
+                        return Err(ExecuteError::Engine(message));
+                    }
+                    repaired = true;
+                }
+            }
+        }
+    }
+
+    async fn drop_damaged(&self, scans: &[Arc<TableScan>]) -> bool {
+        let mut any = false;
+        for key in scans.iter().flat_map(|scan| scan.local_keys()) {
+            any |= !self.0.tiers.disk.check(&key).await;
+        }
+        any
+    }
+
+    async fn place(
+        &self,
+        reading: &Reading,
+        statement: &Arc<Statement>,
+    ) -> Result<Arc<TableScan>, ExecuteError> {
+        let wants = Arc::clone(statement);
+        let wants = Arc::new(move |column: &str| match &wants.columns {
+            Columns::All => true,
+            Columns::Named(names) => names.contains(&column.to_lowercase()),
+        });
+        let files = reading.files.clone();
+        let placed = self.0.tiers.place(&reading.table, files.clone(), wants);
+        let placed = placed.await.map_err(|source| reading.load_error(source))?;
+        let scan = TableScan::new(reading.table.clone(), files, placed, &self.0.tiers.footers);
+        Ok(Arc::new(
+            scan.await.map_err(|source| reading.load_error(source))?,
+        ))
+    }
+
+    /// Runs a query on DuckDB. Dropping the future stops it.
+    async fn run(
+        &self,
+        lane: &Lane,
+        place: Arc<OwnedSemaphorePermit>,
+        query: &Query,
+        statement: Arc<Statement>,
+        shown: Vec<Shown>,
+        cancelled: CancellationToken,
+    ) -> Result<Ran, ExecuteError> {
         let interruptible = Interruptible::default();
-        let (cancelled, ended) = (CancellationToken::new(), CancellationToken::new());
+        let ended = CancellationToken::new();
         let _cancel_when_dropped = cancelled.clone().drop_guard();
         tokio::spawn(interruptible.clone().watch(cancelled, ended.clone()));
-
-        let engine = Arc::clone(&inner.engine);
-        let (id, snapshot) = (query.id, query.snapshot.clone());
+        let (engine, query) = (Arc::clone(&lane.engine), query.clone());
+        let began = self.0.clock.monotonic();
         let found = tokio::task::spawn_blocking(move || {
             // The place is given back when DuckDB has really stopped, not when the caller leaves.
             let (_place, _ended) = (place, ended.drop_guard());
             let mut session = engine
                 .session()
                 .map_err(|error| ExecuteError::Engine(error.to_string()))?;
-            let found = execution::run(&mut session, &query, &pins, &interruptible);
+            let found = execution::run(&mut session, &query, &statement, shown, &interruptible);
             engine.give_back(session);
             found
         })
-        .await??;
-        let sign = |outcome: Outcome| SignedAnswer::new(&inner.identity, id, snapshot, outcome);
+        .await?;
+        let took = self.0.clock.monotonic().saturating_sub(began);
+        metrics::histogram!("streamsync_worker_execution_seconds", "lane" => lane.name)
+            .record(took.as_secs_f64());
+        let message = match &found {
+            Ok(Found::Refused(_, message)) | Err(ExecuteError::Engine(message)) => message,
+            _ => return Ok(Ran::Found(found?)),
+        };
+        match self.0.tiers.disk.without_folder(message) {
+            Some(message) => Ok(Ran::CopyFailed(message)),
+            None => Ok(Ran::Found(found?)),
+        }
+    }
+
+    fn signed(&self, query: &Query, found: Found) -> Result<Answer, ExecuteError> {
+        let sign = |outcome: Outcome| {
+            SignedAnswer::new(&self.0.identity, query.id, query.snapshot.clone(), outcome)
+        };
         match found {
             Found::Rows {
                 outcome,
@@ -144,57 +355,13 @@ impl Worker {
             }
         }
     }
+}
 
-    /// Brings what the query reads into the hot cache.
-    async fn pin(&self, query: &Query) -> Result<Vec<Pin>, ExecuteError> {
-        let tables = query.snapshot.iter();
-        try_join_all(tables.map(|(name, version)| self.pin_table(query, name, version))).await
-    }
-
-    async fn pin_table(
-        &self,
-        query: &Query,
-        name: &TableName,
-        version: u64,
-    ) -> Result<Pin, ExecuteError> {
-        let key = (name.clone(), version);
-        let open = self.0.lake.table_at(name, version);
-        let table = self
-            .0
-            .tables
-            .try_get_with(key, open)
-            .await
-            .map_err(|source| ExecuteError::Open {
-                table: name.clone(),
-                version,
-                source,
-            })?;
-        let files = table.files().await.map_err(|source| ExecuteError::List {
-            table: name.clone(),
-            source,
-        })?;
-        let wanted = |file: &&DataFile| {
-            query
-                .partitions
-                .iter()
-                .any(|partition| partition.table == *name && partition.values == file.partition)
-        };
-        let files: Vec<DataFile> = files.iter().filter(wanted).cloned().collect();
-        let files =
-            self.0
-                .cache
-                .load(&table, files)
-                .await
-                .map_err(|source| ExecuteError::Load {
-                    table: name.clone(),
-                    source,
-                })?;
-        Ok(Pin {
-            table: name.clone(),
-            schema: table.schema(),
-            files,
-        })
-    }
+/// What running a query on DuckDB came to.
+enum Ran {
+    Found(Found),
+    /// DuckDB's message is about a copy on the local disk.
+    CopyFailed(String),
 }
 
 fn outcome_label(answer: &Result<Answer, ExecuteError>) -> &'static str {

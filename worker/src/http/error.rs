@@ -39,7 +39,7 @@ impl From<ExecuteError> for Failure {
             ExecuteError::OutOfMemory(_) => {
                 (StatusCode::INSUFFICIENT_STORAGE, "/problems/out-of-memory")
             }
-            ExecuteError::Open { .. } | ExecuteError::List { .. } | ExecuteError::Load { .. } => {
+            ExecuteError::Table { .. } | ExecuteError::Load { .. } => {
                 (StatusCode::BAD_GATEWAY, "/problems/lake")
             }
             ExecuteError::Engine(_) | ExecuteError::BrokenOff(_) => {

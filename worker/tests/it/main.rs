@@ -45,14 +45,17 @@ struct Fixture {
     worker: Worker,
 }
 
-fn open_worker(lake: &Lake, seed: u8) -> Worker {
+async fn open_worker(lake: &Lake, seed: u8) -> Worker {
     let config = WorkerConfig {
         concurrency: 1,
         queue: 1,
         ..WorkerConfig::default()
     };
     let identity = Identity::from_seed([seed; 32]);
-    Worker::open(&config, lake.clone(), identity, Arc::new(SystemClock)).unwrap()
+    let clock = Arc::new(SystemClock);
+    Worker::open(&config, lake.clone(), identity, clock)
+        .await
+        .unwrap()
 }
 
 async fn fixture(name: &str) -> Fixture {
@@ -64,7 +67,7 @@ async fn fixture(name: &str) -> Fixture {
     let definition = tables::definition("account_transactions").unwrap();
     let table = lake.create_table(definition).await.unwrap();
     let table = append(&table, &[("alice", 1), ("bob", 2), ("alice", 3)]).await;
-    let worker = open_worker(&lake, 1);
+    let worker = open_worker(&lake, 1).await;
     Fixture {
         lake,
         table,
@@ -159,7 +162,7 @@ async fn answers() {
 
 async fn agreement() {
     let fixture = fixture("agreement").await;
-    let other = open_worker(&fixture.lake, 2);
+    let other = open_worker(&fixture.lake, 2).await;
     let query = query(
         &fixture.table,
         "SELECT account, count(*) FROM account_transactions GROUP BY 1",
