@@ -18,6 +18,7 @@ pub mod clock;
 pub mod config;
 mod constraint;
 mod digest;
+pub mod functions;
 mod id;
 mod identity;
 mod money;

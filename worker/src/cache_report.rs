@@ -44,7 +44,8 @@ pub struct FileReport {
 }
 
 impl CacheReport {
-    pub(crate) fn of(tiers: &Tiers) -> Self {
+    pub(crate) async fn of(tiers: &Tiers) -> Self {
+        tiers.settle().await;
         let mut files = tiers.disk.held();
         files.sort();
         Self {

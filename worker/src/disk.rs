@@ -109,6 +109,11 @@ impl Disk {
         Ok(disk)
     }
 
+    /// Brings the counts up to date.
+    pub(crate) async fn settle(&self) {
+        self.0.files.run_pending_tasks().await;
+    }
+
     /// The bytes that it may hold.
     pub(crate) fn budget(&self) -> u64 {
         self.0.budget

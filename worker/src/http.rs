@@ -34,7 +34,7 @@ pub fn routes(worker: Worker, metrics: PrometheusHandle) -> Router {
 }
 
 async fn cache(State(worker): State<Worker>) -> Json<CacheReport> {
-    Json(worker.cache())
+    Json(worker.cache().await)
 }
 
 async fn execute(

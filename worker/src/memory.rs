@@ -44,6 +44,11 @@ impl Memory {
         Self { pages, budget }
     }
 
+    /// Brings the counts up to date.
+    pub(crate) async fn settle(&self) {
+        self.pages.run_pending_tasks().await;
+    }
+
     /// The bytes that it may hold.
     pub(crate) fn budget(&self) -> u64 {
         self.budget

@@ -6,12 +6,14 @@
 //! constant, and returns the value that the session has at the moment.
 
 use arrow::{
-    array::{Array, Int64Array, RecordBatch, StringArray},
-    datatypes::DataType,
+    array::{ArrayRef, AsArray, Int64Array, StringArray},
+    datatypes::Int64Type,
 };
 use duckdb::{
     Connection,
-    vscalar::{ArrowFunctionSignature, VArrowScalar},
+    core::{DataChunkHandle, LogicalTypeId},
+    vscalar::{ScalarFunctionSignature, VScalar},
+    vtab::arrow::{WritableVector, data_chunk_to_arrow, write_arrow_array_to_vector},
 };
 use std::{
     error::Error,
@@ -73,62 +75,78 @@ struct TextParameter;
 
 struct IntegerParameter;
 
+impl VScalar for TextParameter {
+    type State = Parameters;
+
+    fn invoke(
+        state: &Parameters,
+        calls: &mut DataChunkHandle,
+        output: &mut dyn WritableVector,
+    ) -> Result<(), Box<dyn Error>> {
+        match asked(state, calls)? {
+            (Parameter::Text(text), rows) => {
+                let values = StringArray::from_iter_values(std::iter::repeat_n(text, rows));
+                write_arrow_array_to_vector(&(Arc::new(values) as ArrayRef), output)
+            }
+            (other, _) => Err(format!("parameter {other:?} is not text").into()),
+        }
+    }
+
+    fn signatures() -> Vec<ScalarFunctionSignature> {
+        signature(LogicalTypeId::Varchar)
+    }
+
+    fn volatile() -> bool {
+        true
+    }
+}
+
+impl VScalar for IntegerParameter {
+    type State = Parameters;
+
+    fn invoke(
+        state: &Parameters,
+        calls: &mut DataChunkHandle,
+        output: &mut dyn WritableVector,
+    ) -> Result<(), Box<dyn Error>> {
+        match asked(state, calls)? {
+            (Parameter::Integer(value), rows) => {
+                let values = Int64Array::from_value(i64::try_from(value)?, rows);
+                write_arrow_array_to_vector(&(Arc::new(values) as ArrayRef), output)
+            }
+            (other, _) => Err(format!("parameter {other:?} is not an integer").into()),
+        }
+    }
+
+    fn signatures() -> Vec<ScalarFunctionSignature> {
+        signature(LogicalTypeId::Bigint)
+    }
+
+    fn volatile() -> bool {
+        true
+    }
+}
+
+fn signature(returns: LogicalTypeId) -> Vec<ScalarFunctionSignature> {
+    vec![ScalarFunctionSignature::exact(
+        vec![LogicalTypeId::Bigint.into()],
+        returns.into(),
+    )]
+}
+
 /// The parameter that a chunk of calls asks for, and how many calls there are. All of them ask for
 /// the same one, because the number is a literal.
-fn asked(parameters: &Parameters, calls: &RecordBatch) -> Option<(Parameter, usize)> {
-    let numbers = calls.column(0).as_any().downcast_ref::<Int64Array>()?;
-    let number = usize::try_from(numbers.values().first().copied()?).ok()?;
-    let value = parameters.lock().get(number.checked_sub(1)?)?.clone();
-    Some((value, calls.num_rows()))
-}
-
-impl VArrowScalar for TextParameter {
-    type State = Parameters;
-
-    fn invoke(state: &Parameters, calls: RecordBatch) -> Result<Arc<dyn Array>, Box<dyn Error>> {
-        match asked(state, &calls) {
-            Some((Parameter::Text(text), rows)) => Ok(Arc::new(StringArray::from_iter_values(
-                std::iter::repeat_n(text, rows),
-            ))),
-            other => Err(format!("there is no such parameter of type text: {other:?}").into()),
-        }
-    }
-
-    fn signatures() -> Vec<ArrowFunctionSignature> {
-        vec![ArrowFunctionSignature::exact(
-            vec![DataType::Int64],
-            DataType::Utf8,
-        )]
-    }
-
-    fn volatile() -> bool {
-        true
-    }
-}
-
-impl VArrowScalar for IntegerParameter {
-    type State = Parameters;
-
-    fn invoke(state: &Parameters, calls: RecordBatch) -> Result<Arc<dyn Array>, Box<dyn Error>> {
-        let found = asked(state, &calls);
-        let integer = found.as_ref().and_then(|(value, rows)| match value {
-            Parameter::Integer(value) => Some((i64::try_from(*value).ok()?, *rows)),
-            _ => None,
-        });
-        match integer {
-            Some((value, rows)) => Ok(Arc::new(Int64Array::from_value(value, rows))),
-            None => Err(format!("there is no such parameter of type integer: {found:?}").into()),
-        }
-    }
-
-    fn signatures() -> Vec<ArrowFunctionSignature> {
-        vec![ArrowFunctionSignature::exact(
-            vec![DataType::Int64],
-            DataType::Int64,
-        )]
-    }
-
-    fn volatile() -> bool {
-        true
+fn asked(
+    parameters: &Parameters,
+    calls: &DataChunkHandle,
+) -> Result<(Parameter, usize), Box<dyn Error>> {
+    let calls = data_chunk_to_arrow(calls)?;
+    let numbers = calls.column(0).as_primitive::<Int64Type>();
+    let number = usize::try_from(numbers.value(0))?;
+    let values = parameters.lock();
+    let value = number.checked_sub(1).and_then(|at| values.get(at));
+    match value {
+        Some(value) => Ok((value.clone(), calls.num_rows())),
+        None => Err(format!("there is no parameter {number}").into()),
     }
 }

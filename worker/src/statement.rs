@@ -1,11 +1,19 @@
-//! One read-only statement, as DuckDB itself reads the text.
+//! One read-only statement, as DuckDB itself reads the text, that reaches nothing but the tables
+//! of its query.
 //!
 //! The router has refused everything else already. The worker asks again, and asks the parser
-//! that will run the text, so that no difference between two parsers lets a second statement in.
+//! that will run the text, so that no difference between two parsers, and no router, lets a
+//! statement reach files, settings or other queries.
+
+mod guard;
 
 use duckdb::Connection;
+use guard::Guard;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
+
+/// The longest text that is looked at, as in the router.
+const MAX_BYTES: usize = 512 << 10;
 
 /// Why a text is not run.
 #[derive(Debug, thiserror::Error)]
@@ -16,12 +24,18 @@ pub(crate) enum NotOneSelect {
     /// There are several statements, or none.
     #[error("{0} statements; a query is one SELECT")]
     Count(usize),
+    /// It is too long to be looked at.
+    #[error("the statement has {0} bytes; the longest that is taken has {MAX_BYTES}")]
+    TooLong(usize),
+    /// It is too deep to be looked at.
+    #[error("the statement is nested too deeply")]
+    TooDeep,
+    /// It names something that a query does not reach.
+    #[error("{0}")]
+    OutOfReach(#[from] guard::OutOfReach),
     /// DuckDB could not be asked.
     #[error("could not ask DuckDB's parser")]
     Ask(#[from] duckdb::Error),
-    /// DuckDB's answer could not be understood.
-    #[error("could not read the answer of DuckDB's parser")]
-    Answer(#[from] serde_json::Error),
 }
 
 /// A statement that may run.
@@ -30,28 +44,12 @@ pub(crate) struct Statement {
     pub(crate) ast: Json,
     /// The columns that it may need.
     pub(crate) columns: Columns,
-}
-
-impl Statement {
     /// Whether its work is bounded by the rows of its tables: it makes no rows of its own.
-    pub(crate) fn is_bounded(&self) -> bool {
-        !holds_type(&self.ast, &["TABLE_FUNCTION", "RECURSIVE_CTE_NODE"])
-    }
-}
-
-fn holds_type(node: &Json, types: &[&str]) -> bool {
-    match node {
-        Json::Array(nodes) => nodes.iter().any(|node| holds_type(node, types)),
-        Json::Object(fields) => {
-            let kind = fields.get("type").and_then(Json::as_str);
-            kind.is_some_and(|kind| types.contains(&kind))
-                || fields.values().any(|node| holds_type(node, types))
-        }
-        _ => false,
-    }
+    pub(crate) bounded: bool,
 }
 
 /// Columns that a statement names.
+#[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Columns {
     /// All of them.
     All,
@@ -59,29 +57,39 @@ pub(crate) enum Columns {
     Named(BTreeSet<String>),
 }
 
-/// Checks that DuckDB reads exactly one `SELECT` in the text.
+/// Checks that DuckDB reads exactly one `SELECT` in the text, and that it reaches nothing but these
+/// tables.
 pub(crate) fn check(
     connection: &Connection,
     sql: &str,
-    _tables: &BTreeSet<String>,
+    tables: &BTreeSet<String>,
 ) -> Result<Statement, NotOneSelect> {
+    if sql.len() > MAX_BYTES {
+        return Err(NotOneSelect::TooLong(sql.len()));
+    }
     let parsed: String = connection.query_row(
         "SELECT json_serialize_sql(CAST($1 AS VARCHAR))::VARCHAR",
         [sql],
         |row| row.get(0),
     )?;
-    let parsed: Json = serde_json::from_str(&parsed)?;
-    if parsed["error"] != Json::Bool(false) {
-        let message = parsed["error_message"]
-            .as_str()
-            .unwrap_or("not a statement");
+    // DuckDB's own JSON is well formed; it can only be deeper than is read.
+    let ast: Json = serde_json::from_str(&parsed).map_err(|_| NotOneSelect::TooDeep)?;
+    if ast["error"] != Json::Bool(false) {
+        let message = ast["error_message"].as_str().unwrap_or("not a statement");
         return Err(NotOneSelect::Refused(message.to_owned()));
     }
-    match parsed["statements"].as_array().map_or(0, Vec::len) {
-        1 => Ok(Statement {
-            ast: parsed,
-            columns: Columns::All,
-        }),
-        count => Err(NotOneSelect::Count(count)),
+    match ast["statements"].as_array().map_or(0, Vec::len) {
+        1 => {}
+        count => return Err(NotOneSelect::Count(count)),
     }
+    let mut guard = Guard::new(tables);
+    guard.check(&ast["statements"])?;
+    Ok(Statement {
+        columns: guard.columns(),
+        bounded: guard.bounded,
+        ast,
+    })
 }
+
+#[cfg(test)]
+mod tests;

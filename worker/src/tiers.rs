@@ -144,6 +144,12 @@ impl Tiers {
         }
     }
 
+    /// Brings the counts up to date, which otherwise follow with a little delay.
+    pub(crate) async fn settle(&self) {
+        self.memory.settle().await;
+        self.disk.settle().await;
+    }
+
     /// The files, on the disk where there is room for them and the scan needs enough of them.
     pub(crate) async fn place(
         &self,

@@ -142,8 +142,8 @@ impl Worker {
     }
 
     /// What the worker has at hand.
-    pub fn cache(&self) -> CacheReport {
-        CacheReport::of(&self.0.tiers)
+    pub async fn cache(&self) -> CacheReport {
+        CacheReport::of(&self.0.tiers).await
     }
 
     /// Answers a query. Dropping the future stops the query.
@@ -172,7 +172,7 @@ impl Worker {
                 return self.signed(&query, Found::Refused(refusal, detail));
             }
         };
-        if statement.is_bounded() && !readings.is_empty() {
+        if statement.bounded && !readings.is_empty() {
             let place = self.enter(&self.0.lookups).await?;
             if let Some(shown) = self.look_up(&readings).await? {
                 let (place, cancelled) = (Arc::new(place), CancellationToken::new());

@@ -10,17 +10,11 @@ use sqlparser::ast::{
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     ops::ControlFlow::{self, Break, Continue},
-    sync::LazyLock,
 };
-use streamsync_core::{Parameter, TableName};
-
-static FUNCTIONS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
-    let lines = include_str!("functions.txt").lines();
-    lines.filter(|line| !line.starts_with('#')).collect()
-});
-
-/// Functions that stand where a table stands.
-const TABLE_FUNCTIONS: [&str; 3] = ["range", "generate_series", "unnest"];
+use streamsync_core::{
+    Parameter, TableName,
+    functions::{self, TABLE_FUNCTIONS},
+};
 
 /// Aggregates whose answer depends on the order in which they meet rows.
 const ORDER_DEPENDENT: [&str; 17] = [
@@ -334,7 +328,7 @@ fn check_function(function: &Function) -> ControlFlow<Refused> {
         Some(ident) => ident.value.to_lowercase(),
         None => return not_allowed(&function.name),
     };
-    if !FUNCTIONS.contains(name.as_str()) {
+    if !functions::is_allowed(&name) {
         return not_allowed(&function.name);
     }
     let position = Position::of(function.name.span());
