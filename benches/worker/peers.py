@@ -160,7 +160,12 @@ def roapi(order, loaded):
         files = f"{order['folder']}/{table}/"
         option = f"{table}={files},format=parquet,use_memory_table={memory}"
         command.append(f"--table={option}")
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
+    # Into a file, because a pipe that nobody reads fills up and stops the server.
+    log = Path(order["folder"]) / "roapi.log"
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr) as server,
+    ):
         try:
             connection = None
             deadline = time.monotonic() + 600
@@ -170,7 +175,7 @@ def roapi(order, loaded):
                     connection = http.client.HTTPConnection("127.0.0.1", http_port, timeout=600)
                 except OSError:
                     if server.poll() is not None or time.monotonic() > deadline:
-                        raise RuntimeError(server.stderr.read().decode()[-400:]) from None
+                        raise RuntimeError(log.read_text()[-400:]) from None
                     time.sleep(0.05)
 
             def ask(sql):

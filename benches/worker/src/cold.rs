@@ -121,7 +121,7 @@ pub async fn run(flags: &Flags) -> Fallible<Vec<Report>> {
 /// For each case, questions on different partitions.
 async fn cases(place: &Place, planner: &Planner) -> Fallible<Vec<(&'static str, Vec<Question>)>> {
     let lookup = &LOOKUPS[0];
-    let keys = lookup.keys(place.seed ^ 1, place.scale, 256);
+    let keys = lookup.keys(place.seed, place.scale, 256);
     let by_bucket: BTreeMap<i32, String> =
         keys.into_iter().map(|key| (bucket(&key), key)).collect();
     let keys: Vec<String> = by_bucket.into_values().collect();

@@ -115,10 +115,10 @@ pub const LOOKUPS: [Lookup; 2] = [
 ];
 
 impl Lookup {
-    /// Keys that are in the lake at a scale, picked at random.
+    /// Keys that are in the lake of a seed at a scale, picked at random.
     pub fn keys(&self, seed: u64, scale: u64, many: usize) -> Vec<String> {
         let keys = (self.keys)(seed, lake::rows(self.table, scale));
-        keys.pick(mix(seed, 100), many)
+        keys.pick(mix(seed, 10), many)
     }
 
     /// Looks each of the keys up.
