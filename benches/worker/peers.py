@@ -188,7 +188,9 @@ def roapi(order, loaded):
 
             measure(order, name, ask)
         except RuntimeError as error:
-            print(f"peers.py: {name}: {error}", file=sys.stderr)
+            for case in order["cases"]:
+                failed = {"case": case["name"], "rows": [], "error": str(error)}
+                print(json.dumps({"engine": name, "runs": 0, "median_us": 0, "p99_us": 0} | failed))
         finally:
             server.terminate()
 

@@ -151,6 +151,9 @@ pub async fn run(flags: &Flags) -> Fallible<Vec<Report>> {
                 report.fact(&format!("{name}: {}", peer.engine), error);
                 continue;
             }
+            if answers.len() != peer.rows.len() {
+                return Err(format!("{name}: {} left out forms of the query", peer.engine).into());
+            }
             for (answer, theirs) in answers.iter().zip(&peer.rows) {
                 let mut theirs = theirs.clone();
                 theirs.sort();
