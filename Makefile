@@ -37,8 +37,9 @@ check: setup ## Check format, lints, documentation, scripts, licences
 		echo 'licences not checked: cargo-deny is not installed'; \
 	fi
 
-bench: setup ## Run the benchmarks
-	@cargo bench $(features)
+bench: setup ## Measure the worker against others; SCALE=10 or 100 for more data
+	@scripts/install-peers
+	@cargo run --release --package streamsync-bench-worker $(features) -- all --scale $(or $(SCALE),1)
 
 clean: ## Delete what was built and downloaded
 	@localstack/stop
