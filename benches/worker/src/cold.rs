@@ -71,7 +71,7 @@ pub async fn run(flags: &Flags) -> Fallible<Vec<Report>> {
         let began = sample::now();
         let mut bytes = 0;
         while sample::now() - began < time {
-            let subject = Subject::open(place, &config, &bucket.lake)?;
+            let subject = Subject::open(place, &config, &bucket.lake).await?;
             subject.time(&questions[0]).await?;
             for (turn, question) in questions.iter().enumerate().skip(1) {
                 let cold = async |worker: &mut Sample| {

@@ -47,7 +47,7 @@ pub async fn run(flags: &Flags) -> Fallible<Vec<Report>> {
     let questions = Arc::new(lookup.questions(&planner, &keys).await?);
     let scan = scans().remove(1);
     let scan = Arc::new(vec![planner.plan(scan.sql, scan.parameters).await?]);
-    let subject = Subject::open(place, &config, &lake)?;
+    let subject = Subject::open(place, &config, &lake).await?;
     for _ in 0..2 {
         subject.round(&questions).await?;
         subject.round(&scan).await?;

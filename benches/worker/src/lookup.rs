@@ -96,7 +96,7 @@ async fn measure(flags: &Flags, lookup: &Lookup) -> Fallible<Report> {
         }
         workers.push(Warm {
             scale,
-            subject: Subject::open(place, &config, &lake)?,
+            subject: Subject::open(place, &config, &lake).await?,
             questions,
             sample: Sample::default(),
         });

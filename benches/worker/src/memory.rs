@@ -124,7 +124,7 @@ pub async fn child(flags: &Flags) -> Fallible<()> {
     let planner = Planner::open(&lake).await?;
     let questions = Arc::new(questions(place, &planner).await?);
     let config = setting.worker(memory_mib(place.scale), Profile::Cache);
-    let subject = Subject::open(place, &config, &lake)?;
+    let subject = Subject::open(place, &config, &lake).await?;
     subject
         .time(&planner.plan("SELECT 1", vec![]).await?)
         .await?;

@@ -110,7 +110,7 @@ pub async fn run(flags: &Flags) -> Fallible<Vec<Report>> {
          and with the files loaded into tables of its own. All with literals instead of \
          parameters",
     );
-    let subject = Subject::open(place, &config, &lake)?;
+    let subject = Subject::open(place, &config, &lake).await?;
     let mut cases = Vec::new();
     let mut mine = Vec::new();
     for (name, sql, forms) in queries(place) {

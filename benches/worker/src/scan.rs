@@ -54,7 +54,7 @@ pub async fn run(flags: &Flags) -> Fallible<Vec<Report>> {
         format!("{threads} threads, {} MiB", config.memory_bytes >> 20),
     );
     report.fact("worker's profile", profile_name(config.profile));
-    let subject = Subject::open(place, &config, &lake)?;
+    let subject = Subject::open(place, &config, &lake).await?;
     let bare = Bare::open(threads, config.memory_bytes)?;
     let folder = lake::folder(place, scale);
     let files = planner.paths(&folder, "token_balances").await?;

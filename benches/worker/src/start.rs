@@ -95,7 +95,7 @@ pub async fn child(flags: &Flags) -> Fallible<()> {
     let began = sample::now();
     let lake = lake::at(place, place.scale)?;
     let config = setting.worker(2 << 10, Profile::Cache);
-    let subject = Subject::open(place, &config, &lake)?;
+    let subject = Subject::open(place, &config, &lake).await?;
     let opened = sample::now();
     let question = Question {
         query,

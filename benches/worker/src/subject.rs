@@ -22,7 +22,7 @@ pub struct Subject {
 
 impl Subject {
     /// Opens a worker with nothing in its cache.
-    pub fn open(place: &Place, config: &WorkerConfig, lake: &Lake) -> Fallible<Self> {
+    pub async fn open(place: &Place, config: &WorkerConfig, lake: &Lake) -> Fallible<Self> {
         std::fs::create_dir_all(&place.folder)?;
         let cache = tempfile::Builder::new()
             .prefix("cache-")
@@ -32,7 +32,8 @@ impl Subject {
             ..config.clone()
         };
         let identity = Identity::from_seed([7; 32]);
-        let worker = Worker::open(&config, lake.clone(), identity, Arc::new(SystemClock))?;
+        let clock = Arc::new(SystemClock);
+        let worker = Worker::open(&config, lake.clone(), identity, clock).await?;
         Ok(Self {
             worker,
             _cache: Arc::new(cache),
