@@ -14,7 +14,13 @@ pub(crate) struct Budgets {
     pub(crate) lookups: u64,
     /// DuckDB for scans.
     pub(crate) scans: u64,
+    /// What the whole process may take before scans are stopped.
+    pub(crate) most: u64,
 }
+
+/// What a worker takes besides the rows and queries that its memory is for: the program, its
+/// libraries and threads, and what allocators hold back.
+const BASE_BYTES: u64 = 192 << 20;
 
 impl Budgets {
     pub(crate) fn of(memory_bytes: u64, profile: Profile) -> Self {
@@ -29,6 +35,7 @@ impl Budgets {
             footers: percent(5),
             lookups: percent(5),
             scans: percent(scans),
+            most: percent(110) + BASE_BYTES,
         }
     }
 }

@@ -33,6 +33,7 @@ mod memory;
 mod open_error;
 mod parameter;
 mod reading;
+mod resident_memory;
 mod scan;
 mod shape;
 mod sql_type;

@@ -50,6 +50,8 @@ struct Lane {
     name: &'static str,
     engine: Arc<Engine>,
     admission: Admission,
+    /// The memory of the process at which queries are stopped, where they can take much.
+    most_memory: Option<u64>,
 }
 
 impl Worker {
@@ -87,11 +89,13 @@ impl Worker {
             // A lookup is over before other threads could be of help.
             engine: engine(budgets.lookups, 1, None)?,
             admission: Admission::new(concurrency, config.queue),
+            most_memory: None,
         };
         let scans = Lane {
             name: "scan",
             engine: engine(budgets.scans, or_cores(config.threads), spilled)?,
             admission: Admission::new(concurrency, config.queue),
+            most_memory: Some(budgets.most),
         };
         let disk = Disk::open(folder.clone(), config.disk_bytes)
             .await
@@ -306,18 +310,23 @@ impl Worker {
         cancelled: CancellationToken,
     ) -> Result<Ran, ExecuteError> {
         let interruptible = Interruptible::default();
-        let ended = CancellationToken::new();
-        let _cancel_when_dropped = cancelled.clone().drop_guard();
-        tokio::spawn(interruptible.clone().watch(cancelled, ended.clone()));
-        let (engine, query) = (Arc::clone(&lane.engine), query.clone());
+        let _stop_when_dropped = interruptible.interrupt_on_drop(cancelled);
+        if let Some(most) = lane.most_memory {
+            tokio::spawn(interruptible.clone().watch_memory(most));
+        }
+        let (engine, query, running) = (
+            Arc::clone(&lane.engine),
+            query.clone(),
+            interruptible.clone(),
+        );
         let began = self.0.clock.monotonic();
         let found = tokio::task::spawn_blocking(move || {
             // The place is given back when DuckDB has really stopped, not when the caller leaves.
-            let (_place, _ended) = (place, ended.drop_guard());
+            let (_place, _ended) = (place, running.ended());
             let mut session = engine
                 .session()
                 .map_err(|error| ExecuteError::Engine(error.to_string()))?;
-            let found = execution::run(&mut session, &query, &statement, shown, &interruptible);
+            let found = execution::run(&mut session, &query, &statement, shown, &running);
             engine.give_back(session);
             found
         })
@@ -325,6 +334,10 @@ impl Worker {
         let took = self.0.clock.monotonic().saturating_sub(began);
         metrics::histogram!("streamsync_worker_execution_seconds", "lane" => lane.name)
             .record(took.as_secs_f64());
+        if matches!(found, Err(ExecuteError::Stopped)) && interruptible.was_over_memory() {
+            let message = "the worker's memory ran out while the query ran".to_owned();
+            return Err(ExecuteError::OutOfMemory(message));
+        }
         let message = match &found {
             Ok(Found::Refused(_, message)) | Err(ExecuteError::Engine(message)) => message,
             _ => return Ok(Ran::Found(found?)),
