@@ -100,7 +100,7 @@ pub(crate) async fn plan(
     Ok(Query {
         id,
         sql: analysed.sql,
-        parameters: ask.params,
+        parameters: analysed.parameters,
         snapshot,
         partitions,
         constraints: analysed.constraints,

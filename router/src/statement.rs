@@ -5,6 +5,7 @@
 
 mod allowed;
 mod constraint;
+mod literal;
 mod ordering;
 mod refusal;
 
@@ -34,6 +35,8 @@ const MAX_DEPTH: usize = 64;
 pub struct Analysed {
     /// The text for the workers.
     pub sql: String,
+    /// The values of its placeholders: the client's, then those of literals.
+    pub parameters: Vec<Parameter>,
     /// The tables that it reads.
     pub tables: BTreeSet<TableName>,
     /// For each table, conditions that all rows meet that matter for the answer.
@@ -64,8 +67,14 @@ pub fn analyse(
         return Err(refused);
     }
     let ordered = ordering::order_whole(&mut query)?;
+    let mut parameters = parameters.to_vec();
+    // `?` and `$1` cannot stand in one statement.
+    if !found.placeholders.are_unnumbered() {
+        literal::lift(&mut query, catalog, &mut parameters);
+    }
     Ok(Analysed {
         sql: query.to_string(),
+        parameters,
         tables: found.references.into_keys().collect(),
         constraints,
         ordered,

@@ -64,6 +64,10 @@ pub(super) struct Placeholders {
 }
 
 impl Placeholders {
+    pub(super) fn are_unnumbered(&self) -> bool {
+        self.unnumbered > 0
+    }
+
     pub(super) fn check(&self, parameters: &[Parameter]) -> Result<(), Refused> {
         let given = parameters.len();
         if self.unnumbered > 0 && !self.numbered.is_empty() {

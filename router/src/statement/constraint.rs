@@ -41,7 +41,7 @@ pub(super) fn collect(
 
 /// The lake's tables of a `FROM` by the name they go by, if all of it is tables of the lake that
 /// are joined inwards.
-fn inner_tables(select: &Select, catalog: &Catalog) -> Option<Vec<(String, TableName)>> {
+pub(super) fn inner_tables(select: &Select, catalog: &Catalog) -> Option<Vec<(String, TableName)>> {
     let mut tables = Vec::new();
     for from in &select.from {
         tables.push(table(&from.relation, catalog)?);
@@ -81,10 +81,11 @@ fn table(factor: &TableFactor, catalog: &Catalog) -> Option<(String, TableName)>
     Some((alias, table))
 }
 
-struct Scope<'a> {
-    catalog: &'a Catalog,
-    tables: Vec<(String, TableName)>,
-    parameters: &'a [Parameter],
+/// The columns that can be named.
+pub(super) struct Scope<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) tables: Vec<(String, TableName)>,
+    pub(super) parameters: &'a [Parameter],
 }
 
 /// A column, and the comparison turned so that the column is on the left.
@@ -95,6 +96,11 @@ struct Column<'a> {
 }
 
 impl Scope<'_> {
+    /// The type of the column that an expression names, if it does no more than that.
+    pub(super) fn column_type(&self, expr: &Expr) -> Option<DataType> {
+        self.column(expr).map(|column| column.data_type)
+    }
+
     fn conjuncts(&self, expr: &Expr, found: &mut BTreeMap<TableName, Vec<Constraint>>) {
         match expr {
             Expr::Nested(inner) => self.conjuncts(inner, found),

@@ -316,3 +316,76 @@ proptest! {
         prop_assert!(twice.sql.starts_with(once.sql.split(" LIMIT").next().unwrap()));
     }
 }
+
+#[tokio::test]
+async fn literals_beside_columns_of_their_type_become_parameters() {
+    let catalog = catalog().await;
+    let text = |text: &str| Parameter::Text(text.to_owned());
+    let integer = Parameter::Integer;
+    for (sql, rewritten, parameters) in [
+        (
+            "SELECT slot FROM signatures WHERE signature = '5V'",
+            "SELECT slot FROM signatures WHERE signature = $1",
+            vec![text("5V")],
+        ),
+        (
+            "SELECT b.slot FROM blocks b WHERE 5 < b.slot AND NOT (b.leader <> 'x' OR slot = -7)",
+            "SELECT b.slot FROM blocks b WHERE $1 < b.slot AND NOT (b.leader <> $2 OR slot = $3)",
+            vec![integer(5), text("x"), integer(-7)],
+        ),
+        (
+            "SELECT slot FROM blocks WHERE slot BETWEEN 1 AND 2 AND leader IN ('a', 'b')",
+            "SELECT slot FROM blocks WHERE slot BETWEEN $1 AND $2 AND leader IN ($3, $4)",
+            vec![integer(1), integer(2), text("a"), text("b")],
+        ),
+        // Not where a literal means more than its value, or is of another type.
+        (
+            "SELECT 5, abs(6), slot FROM blocks WHERE slot = '7' AND leader = 8 AND slot + 1 = 2 \
+             AND block_time > '2024-03-14' AND slot = 1.5 GROUP BY 3 ORDER BY 3",
+            "SELECT 5, abs(6), slot FROM blocks WHERE slot = '7' AND leader = 8 AND slot + 1 = 2 \
+             AND block_time > '2024-03-14' AND slot = 1.5 GROUP BY 3 ORDER BY 3, 1, 2, 3",
+            vec![],
+        ),
+        (
+            "SELECT slot FROM (SELECT slot FROM blocks WHERE slot = 5) AS b WHERE slot = 5",
+            "SELECT slot FROM (SELECT slot FROM blocks WHERE slot = 5) AS b WHERE slot = 5",
+            vec![],
+        ),
+    ] {
+        let analysed = analyse(sql, &catalog, &[]).unwrap();
+        assert_eq!(analysed.sql, rewritten);
+        assert_eq!(analysed.parameters, parameters);
+    }
+    let given = [text("x")];
+    let sql = "SELECT slot FROM blocks WHERE leader = $1 AND slot = 5";
+    let analysed = analyse(sql, &catalog, &given).unwrap();
+    assert!(
+        analysed.sql.ends_with("leader = $1 AND slot = $2"),
+        "{}",
+        analysed.sql
+    );
+    assert_eq!(analysed.parameters, [text("x"), integer(5)]);
+    let sql = "SELECT slot FROM blocks WHERE leader = ? AND slot = 5";
+    let analysed = analyse(sql, &catalog, &given).unwrap();
+    assert!(
+        analysed.sql.ends_with("leader = ? AND slot = 5"),
+        "{}",
+        analysed.sql
+    );
+    assert_eq!(analysed.parameters, given);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn statements_of_one_shape_have_one_text(one: i64, other: i64, key in "[1-9A-HJ-NP-Za-km-z]{1,88}") {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let catalog = runtime.block_on(catalog());
+        let text = |slot: i64, key: &str| {
+            let sql = format!("SELECT slot FROM signatures WHERE signature = '{key}' AND slot > {}", slot.max(0));
+            analyse(&sql, &catalog, &[]).unwrap().sql
+        };
+        prop_assert_eq!(text(one, &key), text(other, "x"));
+    }
+}
