@@ -15,7 +15,7 @@ use std::{
 use streamsync_core::{Identity, KeyFileError, clock::SystemClock, telemetry};
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
-use streamsync_worker::{Worker, beat_until};
+use streamsync_worker::{Worker, beat_until, prefetch_until};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -84,7 +84,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let registry = Registry::connect(&config.redis).await?;
     let identity = identity(config.worker.keypair.as_deref())?;
     let clock = Arc::new(SystemClock);
-    let worker = Worker::open(&config.worker, lake, identity, clock).await?;
+    let worker = Worker::open(&config.worker, lake, identity, clock.clone()).await?;
     let (listener, address) = serve::listen(config.worker.listen).await?;
     let endpoint = match &config.worker.advertise {
         Some(url) => url.clone(),
@@ -94,6 +94,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
 
     // Registered only as long as it serves, and gone from the registry before it stops to.
     let leaving = CancellationToken::new();
+    let prefetch_registry = registry.clone();
     let heart = tokio::spawn(beat_until(stop.clone(), worker.clone(), endpoint, registry));
     tokio::spawn({
         let leaving = leaving.clone();
@@ -104,6 +105,14 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
             leaving.cancel();
         }
     });
+    let prefetching = prefetch_until(
+        stop.clone(),
+        worker.clone(),
+        config.worker.profile,
+        prefetch_registry,
+        clock,
+    );
+    tokio::spawn(prefetching);
     let drain = Duration::from_millis(config.worker.drain_ms);
     let routes = streamsync_worker::routes(worker, metrics);
     serve::serve(listener, routes, leaving, drain).await?;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use streamsync_core::{Identity, Signature, WorkerId};
+use streamsync_core::{Identity, Signature, WorkerId, config::Profile};
 use url::Url;
 
 /// A sign of life of a worker, with where it is and how busy.
@@ -20,6 +20,15 @@ pub struct Heartbeat {
     pub waiting: u32,
     /// Bytes of the lake that it holds in its cache.
     pub cached_bytes: u64,
+    /// The memory that it may use, in bytes.
+    #[serde(default)]
+    pub memory_bytes: u64,
+    /// The bytes of the lake that it may keep on its disk.
+    #[serde(default)]
+    pub disk_bytes: u64,
+    /// What it is for.
+    #[serde(default)]
+    pub profile: Profile,
     /// How often it promises to beat, in milliseconds.
     pub interval_ms: u64,
     /// When it beat, by its own clock, in milliseconds since 1970. It only orders the beats of
@@ -63,6 +72,13 @@ impl Heartbeat {
         let payload = serde_json::to_string(self)?;
         let signature = identity.sign(&signed_bytes(&payload));
         Ok(SignedHeartbeat { payload, signature })
+    }
+
+    /// The worker's weight where partitions are shared out: the GiB of its memory and disk. Held
+    /// between 1 and 1,024, so that a worker cannot claim all by naming a number.
+    pub fn weight(&self) -> f64 {
+        let bytes = self.memory_bytes.saturating_add(self.disk_bytes);
+        (bytes >> 30).clamp(1, 1_024) as f64
     }
 
     /// The interval, held between 100 ms and 10 s so that a worker cannot name itself alive for

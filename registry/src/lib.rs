@@ -18,8 +18,11 @@
 
 mod health;
 mod heartbeat;
+mod heat;
+mod ownership;
 mod registry;
 
 pub use health::{FAILED_AFTER, Health, SUSPECT_AFTER};
 pub use heartbeat::{Heartbeat, InvalidHeartbeat, SignedHeartbeat};
+pub use ownership::{OWNERS, owners};
 pub use registry::{RegisteredWorker, Registry, RegistryError};

@@ -150,6 +150,14 @@ impl Registry {
         Ok(workers)
     }
 
+    pub(crate) fn redis(&self) -> ConnectionManager {
+        self.redis.clone()
+    }
+
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
     fn worker_key(&self, worker: WorkerId) -> String {
         format!("{}worker:{worker}", self.prefix)
     }
@@ -158,7 +166,10 @@ impl Registry {
         format!("{}workers", self.prefix)
     }
 
-    fn failed(&self, action: &'static str) -> impl Fn(redis::RedisError) -> RegistryError + '_ {
+    pub(crate) fn failed(
+        &self,
+        action: &'static str,
+    ) -> impl Fn(redis::RedisError) -> RegistryError + '_ {
         move |source| RegistryError::Command {
             action,
             url: self.url.clone(),

@@ -1,16 +1,33 @@
 //! Who may race for a query, and in which order they are asked.
 
 use sha2::{Digest, Sha256};
+use std::{cmp::Reverse, collections::HashMap};
 use streamsync_core::{Partition, WorkerId};
-use streamsync_registry::{Health, RegisteredWorker};
+use streamsync_registry::{Health, OWNERS, RegisteredWorker, owners};
 
-/// The workers that may answer a query, best first: those whose rendezvous hash with the query's
-/// partitions is highest, so that the same partitions go to the same workers and stay in their
-/// caches. Suspect workers come last; failed ones not at all.
+/// How many of a query's partitions are looked at. A query that reads more of them is a scan,
+/// and nobody has all that it needs.
+const LOOKED_AT: usize = 8;
+
+/// The workers that may answer a query, best first: those that own its partitions, so that the same
+/// partitions go to the same workers and stay in their caches. Suspect workers come last; failed
+/// ones not at all.
 pub fn choose(
     workers: &[(RegisteredWorker, Health)],
     partitions: &[Partition],
 ) -> Vec<RegisteredWorker> {
+    let healthy: Vec<(WorkerId, f64)> = workers
+        .iter()
+        .filter(|(_, health)| *health == Health::Healthy)
+        .map(|(worker, _)| (worker.heartbeat.worker, worker.heartbeat.weight()))
+        .collect();
+    let mut points: HashMap<WorkerId, usize> = HashMap::new();
+    for partition in partitions.iter().take(LOOKED_AT) {
+        let owners = owners(partition, healthy.iter().copied());
+        for (rank, owner) in owners.into_iter().enumerate() {
+            *points.entry(owner).or_default() += OWNERS - rank;
+        }
+    }
     let mut key = Sha256::new();
     for partition in partitions {
         key.update(partition.to_string());
@@ -19,12 +36,17 @@ pub fn choose(
     let mut candidates: Vec<_> = workers
         .iter()
         .filter(|(_, health)| *health != Health::Failed)
-        .map(|(worker, health)| (*health, weight(&key, worker.heartbeat.worker), worker))
+        .map(|(worker, health)| {
+            let id = worker.heartbeat.worker;
+            let points = points.get(&id).copied().unwrap_or_default();
+            // By these in this order: health, then points, then a draw that spreads the rest.
+            ((*health, Reverse((points, weight(&key, id)))), worker)
+        })
         .collect();
-    candidates.sort_by(|one, other| one.0.cmp(&other.0).then(other.1.cmp(&one.1)));
+    candidates.sort_by(|one, other| one.0.cmp(&other.0));
     candidates
         .into_iter()
-        .map(|(_, _, worker)| worker.clone())
+        .map(|(_, worker)| worker.clone())
         .collect()
 }
 
@@ -50,6 +72,9 @@ mod tests {
             running: 0,
             waiting: 0,
             cached_bytes: 0,
+            memory_bytes: 0,
+            disk_bytes: 0,
+            profile: Default::default(),
             interval_ms: 1_000,
             sent_at_ms: 0,
         };

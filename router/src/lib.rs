@@ -6,6 +6,7 @@
 mod candidate;
 mod catalog;
 mod fleet;
+mod heat;
 mod http;
 mod plan;
 mod race;

@@ -1,7 +1,9 @@
 //! The router itself: what it knows, and a query from start to end.
 
 use crate::{
-    Ask, Catalog, Fleet, PlanError, RaceError, Verify, choose, plan,
+    Ask, Catalog, Fleet, PlanError, RaceError, Verify, choose,
+    heat::Heat,
+    plan,
     race::{Race, Won},
     racer::{self, Rows},
 };
@@ -25,6 +27,7 @@ struct Inner {
     client: Client,
     catalog: RwLock<Arc<Catalog>>,
     fleet: Fleet,
+    heat: Heat,
     places: Semaphore,
     clock: SharedClock,
 }
@@ -78,6 +81,7 @@ impl Router {
             client: racer::client()?,
             catalog: RwLock::default(),
             fleet: Fleet::new(Arc::clone(&clock)),
+            heat: Heat::default(),
             places,
             clock,
         })))
@@ -86,6 +90,16 @@ impl Router {
     /// The workers that it knows.
     pub fn fleet(&self) -> &Fleet {
         &self.0.fleet
+    }
+
+    /// What is asked for.
+    pub(crate) fn heat(&self) -> &Heat {
+        &self.0.heat
+    }
+
+    /// The time, in milliseconds since 1970.
+    pub(crate) fn unix_millis(&self) -> u64 {
+        self.0.clock.unix_millis()
     }
 
     /// Its configuration.
@@ -140,6 +154,7 @@ impl Router {
         }
         let verify = ask.verify;
         let query = plan::plan(ask, id, &catalog, &inner.config).await?;
+        inner.heat.count(&query.partitions);
         let candidates = choose(&inner.fleet.workers(), &query.partitions);
         let needed = match verify {
             Verify::Quorum => 1 + inner.config.confirmations,

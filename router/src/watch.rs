@@ -24,6 +24,7 @@ pub async fn watch(stop: CancellationToken, router: Router, lake: Lake, registry
         () = stop.cancelled() => {}
         () = watch_lake(&router, &lake) => {}
         () = watch_registry(&router, &registry) => {}
+        () = tell_heat(&router, &registry) => {}
     }
 }
 
@@ -46,6 +47,26 @@ async fn watch_registry(router: &Router, registry: &Registry) {
                 }
             }
         }
+    }
+}
+
+/// How often the registry is told what is asked for, in milliseconds.
+const HEAT_EVERY_MS: u64 = 5_000;
+
+async fn tell_heat(router: &Router, registry: &Registry) {
+    let mut turns = every(HEAT_EVERY_MS);
+    let mut told = true;
+    loop {
+        turns.tick().await;
+        let counts = router.heat().take();
+        let telling = registry.heat(&counts, router.unix_millis()).await;
+        if let Err(error) = &telling
+            && told
+        {
+            let error = error as &dyn Error;
+            tracing::warn!(error, "could not tell which partitions are asked for");
+        }
+        told = telling.is_ok();
     }
 }
 

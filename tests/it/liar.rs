@@ -86,6 +86,9 @@ pub async fn named() {
             running: 0,
             waiting: 0,
             cached_bytes: 0,
+            memory_bytes: 0,
+            disk_bytes: 0,
+            profile: Default::default(),
             interval_ms: 10_000,
             sent_at_ms: SystemClock.unix_millis(),
         };

@@ -124,6 +124,11 @@ impl Disk {
         self.0.space.used.load(Ordering::SeqCst)
     }
 
+    /// Whether a file can come in without another going out.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        self.used() + bytes <= self.0.budget / 2
+    }
+
     /// A message of DuckDB without the path of the folder, if it names a copy there.
     pub(crate) fn without_folder(&self, message: &str) -> Option<String> {
         let folder = format!("{}/", self.0.folder.files().display());

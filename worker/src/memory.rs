@@ -59,6 +59,11 @@ impl Memory {
         self.pages.weighted_size() * WEIGHT_BYTES
     }
 
+    /// Whether more can come in without anything going out.
+    pub(crate) fn has_room(&self) -> bool {
+        self.used() < self.budget / 10 * 9
+    }
+
     /// How many pages it holds.
     pub(crate) fn held(&self) -> u64 {
         self.pages.entry_count()

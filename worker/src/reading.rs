@@ -82,6 +82,32 @@ impl Tables {
         })
     }
 
+    /// The newest version of a table and its files by partition; `None` if there is no such table.
+    #[allow(clippy::type_complexity)]
+    pub(crate) async fn newest_files(
+        &self,
+        name: &TableName,
+    ) -> Result<Option<(Table, Arc<HashMap<PartitionValues, Vec<DataFile>>>)>, ExecuteError> {
+        let known = self.newest().get(name).cloned();
+        let newest = match known {
+            Some(known) => known.refresh().await,
+            None => self.lake.table(name).await,
+        };
+        let newest = match newest {
+            Ok(newest) => newest,
+            Err(OpenTableError::NotFound { .. }) => return Ok(None),
+            Err(error) => {
+                return Err(ExecuteError::Table {
+                    table: name.clone(),
+                    version: 0,
+                    source: Arc::new(error.into()),
+                });
+            }
+        };
+        let version = self.version(name, newest.version()).await?;
+        Ok(Some((version.table, version.files)))
+    }
+
     async fn version(&self, name: &TableName, version: u64) -> Result<Version, ExecuteError> {
         let key = (name.clone(), version);
         if let Some(known) = self.versions.get(&key).await {

@@ -144,6 +144,43 @@ impl Tiers {
         }
     }
 
+    /// Pulls files to the disk, and their pages into memory if `pages`, as long as there is room
+    /// that nothing else needs.
+    pub(crate) async fn pull_ahead(
+        &self,
+        table: &Table,
+        files: &[DataFile],
+        pages: bool,
+    ) -> Result<(), Arc<LoadError>> {
+        let sort_column = table
+            .definition()
+            .and_then(|definition| definition.sort_by.first().copied());
+        for file in files {
+            let key = FileKey::new(table, file);
+            let copy = if self.disk.has_room_for(file.size) {
+                self.disk.pull(table, &key, file).await?
+            } else {
+                self.disk.get(&key).await
+            };
+            let Some(sort_column) = sort_column.filter(|_| pages) else {
+                continue;
+            };
+            let open = self
+                .footers
+                .open(table, &key, file, copy.as_deref())
+                .await?;
+            for page in 0..open.pages().len() {
+                if !self.memory.has_room() {
+                    return Ok(());
+                }
+                self.memory
+                    .load(&key, page, open.clone(), sort_column)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Brings the counts up to date, which otherwise follow with a little delay.
     pub(crate) async fn settle(&self) {
         self.memory.settle().await;

@@ -22,7 +22,9 @@ use crate::{
 use futures::future::try_join_all;
 use std::{sync::Arc, time::Duration};
 use streamsync_core::{
-    Identity, Outcome, Query, SignedAnswer, WorkerId, clock::SharedClock, config::WorkerConfig,
+    Identity, Outcome, Partition, Query, SignedAnswer, TableName, WorkerId,
+    clock::SharedClock,
+    config::{Profile, WorkerConfig},
 };
 use streamsync_lake::Lake;
 use streamsync_registry::Heartbeat;
@@ -42,6 +44,8 @@ struct Inner {
     lookups: Lane,
     scans: Lane,
     clock: SharedClock,
+    memory_bytes: u64,
+    profile: Profile,
     interval_ms: u64,
 }
 
@@ -113,6 +117,8 @@ impl Worker {
             lookups,
             scans,
             clock,
+            memory_bytes: config.memory_bytes,
+            profile: config.profile,
             interval_ms: config.heartbeat_ms,
         })))
     }
@@ -140,6 +146,9 @@ impl Worker {
             running: both(Admission::running),
             waiting: both(Admission::waiting),
             cached_bytes: self.0.tiers.memory.used() + self.0.tiers.disk.used(),
+            memory_bytes: self.0.memory_bytes,
+            disk_bytes: self.0.tiers.disk.budget(),
+            profile: self.0.profile,
             interval_ms: self.0.interval_ms,
             sent_at_ms: self.0.clock.unix_millis(),
         }
@@ -148,6 +157,35 @@ impl Worker {
     /// What the worker has at hand.
     pub async fn cache(&self) -> CacheReport {
         CacheReport::of(&self.0.tiers).await
+    }
+
+    /// Pulls partitions of the newest version of a table to the disk, and their pages into memory
+    /// if `pages`, as long as there is room that nothing else needs.
+    pub(crate) async fn pull_ahead(
+        &self,
+        table: &TableName,
+        wanted: impl Fn(&Partition) -> bool,
+        pages: bool,
+    ) -> Result<(), ExecuteError> {
+        let newest = self.0.tables.newest_files(table).await?;
+        let Some((table, files)) = newest else {
+            return Ok(());
+        };
+        for (values, files) in files.iter() {
+            let partition = Partition {
+                table: table.name().clone(),
+                values: values.clone(),
+            };
+            if !wanted(&partition) {
+                continue;
+            }
+            let pulled = self.0.tiers.pull_ahead(&table, files, pages).await;
+            pulled.map_err(|source| ExecuteError::Load {
+                table: table.name().clone(),
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     /// Answers a query. Dropping the future stops the query.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{process::ExitCode, time::Duration};
-use streamsync_core::{Identity, config::RedisConfig};
+use streamsync_core::{Identity, Partition, config::RedisConfig};
 use streamsync_registry::{Health, Heartbeat, Registry, RegistryError};
 use streamsync_testing::{Redis, Suite, eventually};
 
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         no_redis,
     );
     suite.test("a registry outlives a broken connection", reconnect);
+    suite.test("partitions that are asked for get hot, and cool down", heat);
     suite.run()
 }
 
@@ -45,6 +46,9 @@ fn heartbeat(identity: &Identity, sent_at_ms: u64) -> Heartbeat {
         running: 1,
         waiting: 2,
         cached_bytes: 3,
+        memory_bytes: 0,
+        disk_bytes: 0,
+        profile: Default::default(),
         interval_ms: 100,
         sent_at_ms,
     }
@@ -183,4 +187,31 @@ async fn reconnect() {
         registry.ping().await.is_ok()
     })
     .await;
+}
+
+async fn heat() {
+    const HOUR: u64 = 3_600_000;
+    let redis = Redis::start().await;
+    let registry = Registry::connect(&config(&redis)).await.unwrap();
+    let partition = |bucket: u8| Partition {
+        table: "signatures".parse().unwrap(),
+        values: [("bucket".to_owned(), Some(bucket.to_string()))].into(),
+    };
+    let table = partition(0).table;
+    let count = async |bucket, count, now| {
+        let counts = [(partition(bucket), count)].into();
+        registry.heat(&counts, now).await.unwrap();
+    };
+    let hottest = async |limit, now| registry.hottest(&table, limit, now).await.unwrap();
+    let now = 500 * HOUR;
+    count(1, 3, now).await;
+    count(2, 2, now).await;
+    count(2, 2, now + 1).await;
+    assert_eq!(hottest(9, now).await, [partition(2), partition(1)]);
+    assert_eq!(hottest(1, now).await, [partition(2)]);
+    // An hour later what was asked counts half.
+    count(1, 1, now + HOUR).await;
+    assert_eq!(hottest(9, now + HOUR).await, [partition(1), partition(2)]);
+    assert!(hottest(9, now + 4 * HOUR).await.is_empty());
+    registry.heat(&Default::default(), now).await.unwrap();
 }

@@ -1,0 +1,97 @@
+//! Which workers keep which partitions.
+
+use sha2::{Digest, Sha256};
+use streamsync_core::{Partition, WorkerId};
+
+/// How many workers keep each partition.
+pub const OWNERS: usize = 5;
+
+/// The workers that keep a partition, first the one that does so before all others: at most
+/// [`OWNERS`] of those given, each with its weight, which is above zero.
+///
+/// Weighted rendezvous hashing: each worker draws a number from its id and the partition, and the
+/// greatest win. With the draw `-weight / ln(u)`, `u` even in (0, 1), a worker wins in proportion
+/// to its weight (Schindelhauer and Schomaker, "Weighted Distributed Hash Tables", SPAA 2005). A
+/// worker that joins or leaves moves only the partitions that it wins or had won. Routers and
+/// workers come to the same result without speaking to each other.
+///
+/// ```
+/// use streamsync_core::{Partition, WorkerId};
+/// use streamsync_registry::owners;
+///
+/// let partition = Partition {
+///     table: "signatures".parse().unwrap(),
+///     values: [("bucket".to_owned(), Some("7".to_owned()))].into(),
+/// };
+/// let workers = (0..20).map(|seed| (WorkerId::new([seed; 32]), 1.0));
+/// assert_eq!(owners(&partition, workers).len(), 5);
+/// ```
+pub fn owners(
+    partition: &Partition,
+    workers: impl IntoIterator<Item = (WorkerId, f64)>,
+) -> Vec<WorkerId> {
+    let key = Sha256::new().chain_update(partition.to_string());
+    let mut drawn: Vec<(f64, WorkerId)> = workers
+        .into_iter()
+        .map(|(worker, weight)| (-weight / even(&key, worker).ln(), worker))
+        .collect();
+    drawn.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+    drawn.truncate(OWNERS);
+    drawn.into_iter().map(|(_, worker)| worker).collect()
+}
+
+/// A number between 0 and 1, neither included, from the first 52 bits of a hash.
+fn even(key: &Sha256, worker: WorkerId) -> f64 {
+    let hash = key.clone().chain_update(worker.as_bytes()).finalize();
+    let bits = hash
+        .iter()
+        .take(8)
+        .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte))
+        >> 12;
+    (bits as f64 + 0.5) / (1_u64 << 52) as f64
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn partitions() -> impl Iterator<Item = Partition> {
+        (0..400).map(|day| Partition {
+            table: "blocks".parse().unwrap(),
+            values: [("date".to_owned(), Some(day.to_string()))].into(),
+        })
+    }
+
+    fn worker(seed: u8) -> WorkerId {
+        WorkerId::new([seed; 32])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn only_what_a_leaving_worker_kept_moves(count in 6u8..40, gone in 0u8..40) {
+            let gone = worker(gone % count);
+            let before = (0..count).map(|seed| (worker(seed), 1.0));
+            let after = before.clone().filter(|(id, _)| *id != gone);
+            for partition in partitions() {
+                let kept = owners(&partition, before.clone());
+                let keeps = owners(&partition, after.clone());
+                let stayed: Vec<_> = kept.iter().filter(|id| **id != gone).collect();
+                prop_assert!(stayed.iter().zip(&keeps).all(|(one, other)| *one == other));
+                prop_assert_eq!(keeps.len(), OWNERS);
+            }
+        }
+    }
+
+    #[test]
+    fn workers_keep_in_proportion_to_their_weight() {
+        let workers = || (0..20).map(|seed| (worker(seed), if seed < 10 { 1.0 } else { 2.0 }));
+        let firsts: Vec<_> = partitions().map(|one| owners(&one, workers())[0]).collect();
+        let light = firsts.iter().filter(|id| id.as_bytes()[0] < 10).count();
+        // A third is expected: 133 of 400, with a standard deviation of 9.4.
+        assert!((90..180).contains(&light), "{light}");
+    }
+}
