@@ -12,7 +12,7 @@ use lru::LruCache;
 use std::{
     mem::Discriminant,
     num::NonZeroUsize,
-    path::Path,
+    path::PathBuf,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -37,13 +37,13 @@ pub struct OpenEngineError {
 }
 
 /// What a DuckDB may use.
-pub(crate) struct EngineLimits<'a> {
+pub(crate) struct EngineLimits {
     pub(crate) memory_bytes: u64,
     pub(crate) threads: usize,
     /// The only folder of which it may read files.
-    pub(crate) files: &'a Path,
+    pub(crate) files: PathBuf,
     /// Where it spills, and how many bytes.
-    pub(crate) spill: Option<(&'a Path, u64)>,
+    pub(crate) spill: Option<(PathBuf, u64)>,
 }
 
 /// A DuckDB in memory that reaches nothing outside itself but the copies of the lake's files on the
@@ -72,7 +72,7 @@ pub(crate) struct Session {
 }
 
 impl Engine {
-    pub(crate) fn open(limits: &EngineLimits<'_>) -> Result<Self, OpenEngineError> {
+    pub(crate) fn open(limits: &EngineLimits) -> Result<Self, OpenEngineError> {
         let root = connect(limits).map_err(|source| OpenEngineError {
             memory_bytes: limits.memory_bytes,
             source,
@@ -171,7 +171,7 @@ impl Session {
     }
 }
 
-fn connect(limits: &EngineLimits<'_>) -> Result<Connection, duckdb::Error> {
+fn connect(limits: &EngineLimits) -> Result<Connection, duckdb::Error> {
     let mut settings = Config::default()
         .max_memory(&format!("{}B", limits.memory_bytes))?
         .threads(i64::try_from(limits.threads).unwrap_or(1))?
@@ -181,7 +181,7 @@ fn connect(limits: &EngineLimits<'_>) -> Result<Connection, duckdb::Error> {
         // Without ORDER BY an answer has no order, and keeping one costs memory and time.
         .with("preserve_insertion_order", "false")?
         .with("temp_directory", "")?;
-    if let Some((folder, bytes)) = limits.spill {
+    if let Some((folder, bytes)) = &limits.spill {
         settings = settings
             .with("temp_directory", folder.to_string_lossy())?
             .with("max_temp_directory_size", format!("{bytes}B"))?;

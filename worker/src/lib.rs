@@ -36,6 +36,7 @@ mod prefetch;
 mod reading;
 mod resident_memory;
 mod scan;
+mod scan_thread;
 mod shape;
 mod sql_type;
 mod statement;

@@ -8,6 +8,9 @@ pub enum OpenWorkerError {
     /// Its folder cannot be used.
     #[error(transparent)]
     Folder(#[from] DiskFolderError),
+    /// A thread could not be started.
+    #[error("could not start a thread for scans")]
+    Thread(#[source] std::io::Error),
     /// DuckDB does not start.
     #[error(transparent)]
     Engine(#[from] OpenEngineError),

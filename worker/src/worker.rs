@@ -14,6 +14,7 @@ use crate::{
     memory::Memory,
     reading::{Reading, Tables},
     scan::TableScan,
+    scan_thread,
     statement::{Columns, Statement},
     statements::Statements,
     table_source::{self, Source, SourceRows},
@@ -56,6 +57,8 @@ struct Lane {
     admission: Admission,
     /// The memory of the process at which queries are stopped, where they can take much.
     most_memory: Option<u64>,
+    /// Whether queries run on threads that give way to others.
+    gives_way: bool,
 }
 
 impl Worker {
@@ -76,30 +79,33 @@ impl Worker {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let or_cores = |number: usize| if number == 0 { cores } else { number };
         let budgets = Budgets::of(config.memory_bytes, config.profile);
-        let (files, spill) = (folder.files(), folder.spill());
-        let engine = |memory_bytes, threads, spill| {
-            let limits = EngineLimits {
-                memory_bytes,
-                threads,
-                files: &files,
-                spill,
-            };
-            Engine::open(&limits).map(Arc::new)
+        let spilled = (config.spill_bytes > 0).then(|| (folder.spill(), config.spill_bytes));
+        let limits = |memory_bytes, threads, spill| EngineLimits {
+            memory_bytes,
+            threads,
+            files: folder.files(),
+            spill,
         };
-        let spilled = (config.spill_bytes > 0).then_some((spill.as_path(), config.spill_bytes));
+        let for_scans = limits(budgets.scans, or_cores(config.threads), spilled);
+        // DuckDB's own threads are as nice as the one that opens it.
+        let scan_engine = scan_thread::run(move || Engine::open(&for_scans))
+            .await
+            .map_err(OpenWorkerError::Thread)?;
         let concurrency = or_cores(config.concurrency);
         let lookups = Lane {
             name: "lookup",
             // A lookup is over before other threads could be of help.
-            engine: engine(budgets.lookups, 1, None)?,
+            engine: Arc::new(Engine::open(&limits(budgets.lookups, 1, None))?),
             admission: Admission::new(concurrency, config.queue),
             most_memory: None,
+            gives_way: false,
         };
         let scans = Lane {
             name: "scan",
-            engine: engine(budgets.scans, or_cores(config.threads), spilled)?,
+            engine: Arc::new(scan_engine?),
             admission: Admission::new(concurrency, config.queue),
             most_memory: Some(budgets.most),
+            gives_way: true,
         };
         let disk = Disk::open(folder.clone(), config.disk_bytes)
             .await
@@ -358,7 +364,7 @@ impl Worker {
             interruptible.clone(),
         );
         let began = self.0.clock.monotonic();
-        let found = tokio::task::spawn_blocking(move || {
+        let work = move || {
             // The place is given back when DuckDB has really stopped, not when the caller leaves.
             let (_place, _ended) = (place, running.ended());
             let mut session = engine
@@ -367,8 +373,13 @@ impl Worker {
             let found = execution::run(&mut session, &query, &statement, shown, &running);
             engine.give_back(session);
             found
-        })
-        .await?;
+        };
+        let found = if lane.gives_way {
+            let found = scan_thread::run(work).await;
+            found.map_err(|error| ExecuteError::Engine(error.to_string()))?
+        } else {
+            tokio::task::spawn_blocking(work).await?
+        };
         let took = self.0.clock.monotonic().saturating_sub(began);
         metrics::histogram!("streamsync_worker_execution_seconds", "lane" => lane.name)
             .record(took.as_secs_f64());
