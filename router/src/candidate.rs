@@ -43,7 +43,7 @@ pub fn choose(
             ((*health, Reverse((points, weight(&key, id)))), worker)
         })
         .collect();
-    candidates.sort_by(|one, other| one.0.cmp(&other.0));
+    candidates.sort_by_key(|one| one.0);
     candidates
         .into_iter()
         .map(|(_, worker)| worker.clone())

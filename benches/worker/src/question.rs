@@ -60,7 +60,7 @@ impl Planner {
         let query = Query {
             id: QueryId::new(&SystemClock, [0; 10]),
             sql: analysed.sql,
-            parameters,
+            parameters: analysed.parameters,
             snapshot: snapshot.into_iter().collect(),
             partitions: partitions.into_iter().collect(),
             constraints: analysed.constraints,
