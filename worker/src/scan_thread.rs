@@ -1,12 +1,14 @@
 //! Threads for scans, which give way to lookups.
 //!
 //! A scan keeps all cores busy for as long as it takes, a lookup one core for a moment. Where both
-//! want a core, the kernel gives it to the thread that is less nice.
+//! want a core, the kernel's idle policy gives it to the lookup at once; niceness alone lets a scan
+//! finish its time slice first, which is longer than a lookup.
 
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::sync::oneshot;
-
-/// How nice scans are; 0 is as others, 19 the most.
-const NICENESS: i32 = 19;
 
 /// Runs work on a thread of its own that gives way to others. Threads that the work starts do so
 /// too.
@@ -17,13 +19,36 @@ pub(crate) async fn run<T: Send + 'static>(
     std::thread::Builder::new()
         .name("scan".to_owned())
         .spawn(move || {
-            if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-                tracing::debug!(%error, "a scan does not give way to lookups");
-            }
+            give_way();
             // Nobody may be waiting any more.
             let _ = sender.send(work());
         })?;
     receiver
         .await
         .map_err(|_gone| std::io::Error::other("the thread of a scan ended early"))
+}
+
+fn give_way() {
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+    if let Err(error) = set {
+        tracing::debug!(?error, "a scan does not give way to lookups");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use thread_priority::thread_schedule_policy;
+
+    #[tokio::test]
+    async fn a_scan_and_its_threads_give_way() {
+        let policies = run(|| {
+            let child = std::thread::spawn(|| thread_schedule_policy().unwrap());
+            [thread_schedule_policy().unwrap(), child.join().unwrap()]
+        });
+        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        assert_eq!(policies.await.unwrap(), [idle, idle]);
+    }
 }
