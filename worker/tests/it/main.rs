@@ -1,6 +1,7 @@
 //! A worker on a lake in memory: right answers, its cache, and what it refuses.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod prefetch;
 mod sandbox;
 mod tiers;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         "a caller that goes away stops DuckDB and frees the place",
         hang_up,
     );
+    prefetch::add_to(&mut suite);
     sandbox::add_to(&mut suite);
     tiers::add_to(&mut suite);
     suite.run()
