@@ -31,6 +31,7 @@ use streamsync_lake::Lake;
 use streamsync_registry::Heartbeat;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use url::Url;
 
 /// A worker. Cheap to clone; all clones are the same worker.
@@ -198,7 +199,10 @@ impl Worker {
     pub async fn execute(&self, query: Query) -> Result<Answer, ExecuteError> {
         let time_left = Duration::from_millis(query.time_left_ms);
         let began = self.0.clock.monotonic();
-        let answer = tokio::time::timeout(time_left, self.answer(query)).await;
+        // The router's lines about the query carry the same field.
+        let span = tracing::info_span!("execute", query = %query.id);
+        let answer = self.answer(query).instrument(span);
+        let answer = tokio::time::timeout(time_left, answer).await;
         let took = self.0.clock.monotonic().saturating_sub(began);
         let answer = answer.unwrap_or(Err(ExecuteError::Stopped));
         let result = outcome_label(&answer);

@@ -11,6 +11,7 @@ use axum::{
 use futures::StreamExt;
 use std::time::Duration;
 use streamsync_core::{Outcome, WorkerId};
+use tracing::Instrument;
 
 pub(super) async fn query(
     State(router): State<Router>,
@@ -37,7 +38,9 @@ async fn answer(
     let format = Format::accepted(headers)?;
     let body = read(body, router.config().max_request_bytes).await?;
     let ask: Ask = serde_json::from_slice(&body).map_err(|error| Failure::json(&error))?;
-    let raced = router.query(id, ask).await?;
+    // The workers' lines about the query carry the same field.
+    let span = tracing::info_span!("query", query = %id);
+    let raced = router.query(id, ask).instrument(span).await?;
     metrics::histogram!("streamsync_router_query_seconds").record(raced.took.as_secs_f64());
     let headers = described(&raced);
     // Encoding a large answer must not hold up others.
