@@ -14,6 +14,7 @@
 //! ```
 
 mod answer;
+mod causes;
 pub mod clock;
 pub mod config;
 mod constraint;
@@ -35,6 +36,7 @@ mod table_name;
 pub mod telemetry;
 
 pub use answer::{ANSWER_HEADER, Outcome, Refusal, SignedAnswer};
+pub use causes::with_causes;
 pub use constraint::{Constraint, ConstraintOp};
 pub use digest::{Digest, DigestBuilder, DigestError, InvalidDigest};
 pub use id::{InvalidWorkerId, QueryId, WorkerId};

@@ -59,6 +59,9 @@ async fn tell_heat(router: &Router, registry: &Registry) {
     loop {
         turns.tick().await;
         let counts = router.heat().take();
+        if counts.is_empty() {
+            continue;
+        }
         let telling = registry.heat(&counts, router.unix_millis()).await;
         if let Err(error) = &telling
             && told

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 use std::error::Error;
-use streamsync_core::{PROBLEM_MEDIA_TYPE, Problem, QueryId, Refusal};
+use streamsync_core::{PROBLEM_MEDIA_TYPE, Problem, QueryId, Refusal, with_causes};
 
 /// A failed request, as problem details (RFC 9457).
 pub(super) struct Failure(Box<Problem>);
@@ -220,16 +220,6 @@ impl From<RaceError> for Failure {
             }
         }
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line
 }
 
 impl IntoResponse for Failure {

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use std::error::Error;
-use streamsync_core::{ANSWER_HEADER, PROBLEM_MEDIA_TYPE, Problem};
+use streamsync_core::{ANSWER_HEADER, PROBLEM_MEDIA_TYPE, Problem, with_causes};
 
 /// A failed request.
 pub(super) struct Failure {
@@ -60,17 +60,6 @@ impl From<ExecuteError> for Failure {
             signed,
         }
     }
-}
-
-/// An error and all that caused it, in one line.
-fn with_causes(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line = format!("{line}: {error}");
-        cause = error.source();
-    }
-    line
 }
 
 impl IntoResponse for Failure {
