@@ -147,6 +147,30 @@ pub(super) struct Guard<'a> {
     pub(super) bounded: bool,
 }
 
+/// Whether a star is no more than that: nothing is put into it or left out of it.
+fn is_plain_star(node: &Json) -> bool {
+    let mut fields = node.as_object().into_iter().flatten();
+    let empty = |value: &Json| match value {
+        Json::Array(list) => list.is_empty(),
+        Json::Object(fields) => fields.is_empty(),
+        _ => true,
+    };
+    node["class"] == "STAR" && fields.all(|(_, value)| empty(value))
+}
+
+/// Whether a type is computed by more than literals.
+fn computes(node: &Json) -> bool {
+    match node {
+        Json::Array(nodes) => nodes.iter().any(computes),
+        Json::Object(fields) => {
+            let class = fields.get("class").and_then(Json::as_str);
+            class.is_some_and(|class| !matches!(class, "CONSTANT" | "TYPE"))
+                || fields.values().any(computes)
+        }
+        _ => false,
+    }
+}
+
 /// Whether an argument is a literal that is not too large.
 fn is_short(argument: &Json) -> bool {
     let literal = argument["class"] == "CONSTANT";
@@ -205,6 +229,9 @@ impl<'a> Guard<'a> {
         for (name, value) in fields {
             // Data, not parts of a statement: a constant may look like anything.
             let data = name == "cast_type" || (constant && name == "value");
+            if name == "cast_type" && computes(value) {
+                return Err(OutOfReach::Clause("a computed type".to_owned()));
+            }
             if name != "cte_map" && !data {
                 self.check_field(name, value)?;
             }
@@ -215,7 +242,7 @@ impl<'a> Guard<'a> {
 
     /// A common table expression can be named by those after it, and by itself if it is recursive.
     fn check_cte(&mut self, cte: &Json) -> Result<(), OutOfReach> {
-        let name = cte["key"].as_str().unwrap_or_default().to_lowercase();
+        let name = cte["key"].as_str().unwrap_or_default().to_ascii_lowercase();
         let query = &cte["value"];
         let recursive = query["query"]["node"]["type"] == "RECURSIVE_CTE_NODE";
         if recursive {
@@ -238,8 +265,7 @@ impl<'a> Guard<'a> {
             return self.check(&value["children"]);
         }
         // ORDER BY ALL is a star, but names no column that the query does not select anyhow.
-        let order_by_all =
-            name == "expression" && value["class"] == "STAR" && value["expr"].is_null();
+        let order_by_all = name == "expression" && is_plain_star(value);
         if order_by_all {
             Ok(())
         } else {
@@ -249,7 +275,9 @@ impl<'a> Guard<'a> {
 
     fn check_node(&mut self, kind: &str, fields: &Map<String, Json>) -> Result<(), OutOfReach> {
         if !NODES.contains(&kind) {
-            return Err(OutOfReach::Clause(kind.to_lowercase().replace('_', " ")));
+            return Err(OutOfReach::Clause(
+                kind.to_ascii_lowercase().replace('_', " "),
+            ));
         }
         let text = |name: &str| fields.get(name).and_then(Json::as_str).unwrap_or_default();
         let lists_any = |name: &str| {
@@ -258,7 +286,7 @@ impl<'a> Guard<'a> {
         };
         for alias in [text("alias"), text("table_name")] {
             if !alias.is_empty() {
-                self.known_as.insert(alias.to_lowercase());
+                self.known_as.insert(alias.to_ascii_lowercase());
             }
         }
         self.all_columns |= lists_any("column_name_alias");
@@ -271,17 +299,20 @@ impl<'a> Guard<'a> {
             "TABLE_FUNCTION" => {
                 self.bounded = false;
                 let name = &fields.get("function").unwrap_or(&Json::Null)["function_name"];
-                let name = name.as_str().unwrap_or_default().to_lowercase();
+                let name = name.as_str().unwrap_or_default().to_ascii_lowercase();
                 if !TABLE_FUNCTIONS.contains(&name.as_str()) {
                     return Err(OutOfReach::TableFunction(name));
                 }
             }
             "RECURSIVE_CTE_NODE" => self.bounded = false,
             "JOIN" => {
+                if text("ref_type") == "POSITIONAL" {
+                    return Err(OutOfReach::Clause("a positional join".to_owned()));
+                }
                 self.all_columns |= text("ref_type") == "NATURAL";
                 let using = fields.get("using_columns").and_then(Json::as_array);
                 let using = using.into_iter().flatten().filter_map(Json::as_str);
-                self.named.extend(using.map(str::to_lowercase));
+                self.named.extend(using.map(str::to_ascii_lowercase));
             }
             _ => {}
         }
@@ -289,7 +320,7 @@ impl<'a> Guard<'a> {
     }
 
     fn check_table(&self, name: &[&str; 3]) -> Result<(), OutOfReach> {
-        let table = name[2].to_lowercase();
+        let table = name[2].to_ascii_lowercase();
         let plain = name[0].is_empty() && name[1].is_empty();
         if plain && (self.scope.contains(&table) || self.tables.contains(&table)) {
             return Ok(());
@@ -308,17 +339,19 @@ impl<'a> Guard<'a> {
         fields: &Map<String, Json>,
     ) -> Result<(), OutOfReach> {
         if !EXPRESSIONS.contains(&class) {
-            return Err(OutOfReach::Clause(class.to_lowercase().replace('_', " ")));
+            return Err(OutOfReach::Clause(
+                class.to_ascii_lowercase().replace('_', " "),
+            ));
         }
         let text = |name: &str| fields.get(name).and_then(Json::as_str).unwrap_or_default();
         match class {
-            "STAR" => self.all_columns = true,
+            "STAR" | "POSITIONAL_REFERENCE" => self.all_columns = true,
             "COLUMN_REF" => {
                 let names = fields.get("column_names").and_then(Json::as_array);
                 let names = names.map_or(&[][..], Vec::as_slice);
                 let names: Vec<String> = names
                     .iter()
-                    .filter_map(|name| Some(name.as_str()?.to_lowercase()))
+                    .filter_map(|name| Some(name.as_str()?.to_ascii_lowercase()))
                     .collect();
                 match names.as_slice() {
                     [one] if VALUE_FUNCTIONS.contains(&one.as_str()) => {
@@ -335,7 +368,7 @@ impl<'a> Guard<'a> {
                 }
             }
             "FUNCTION" | "WINDOW" => {
-                let name = text("function_name").to_lowercase();
+                let name = text("function_name").to_ascii_lowercase();
                 let schema = text("schema");
                 let qualified =
                     !text("catalog").is_empty() || !(schema.is_empty() || schema == "main");

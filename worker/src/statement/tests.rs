@@ -44,6 +44,8 @@ fn a_statement_names_the_columns_that_it_may_need() {
         "SELECT slot FROM blocks NATURAL JOIN signatures",
         "SELECT COLUMNS('s.*') FROM blocks",
         "SELECT x FROM blocks AS b(x)",
+        "SELECT #1 FROM blocks",
+        "SELECT slot FROM blocks ORDER BY * EXCLUDE (slot)",
         "SELECT slot FROM (SELECT * FROM blocks)",
         "SELECT x FROM (TABLE blocks) t(x)",
     ] {
@@ -77,7 +79,7 @@ fn what_queries_are_made_of_is_allowed() {
         "SELECT list_transform([1], lambda x: x + 1), [x + 1 FOR x IN [1] IF x > 0]",
         "SELECT count(*) FILTER (WHERE slot > 1) OVER (PARTITION BY leader ORDER BY slot) FROM blocks",
         "SELECT row_number() OVER (ORDER BY slot), ntile(4) OVER (ORDER BY slot) FROM blocks",
-        "SELECT CASE WHEN slot > 1 THEN 'a' ELSE 'b' END, slot::VARCHAR, TRY_CAST(slot AS INT) FROM blocks",
+        "SELECT CASE WHEN slot > 1 THEN 'a' ELSE 'b' END, slot::VARCHAR, slot::DECIMAL(20, 2), slot::VARCHAR[], TRY_CAST(slot AS INT) FROM blocks",
         "SELECT INTERVAL 1 DAY, DATE '2024-03-14' + 1, extract(year FROM DATE '2024-03-14')",
         "SELECT TIMESTAMP '2024-03-14' AT TIME ZONE 'UTC', epoch_us(block_time) FROM blocks",
         "SELECT slot FROM blocks WHERE slot IN (SELECT slot FROM signatures) AND EXISTS (SELECT 1)",

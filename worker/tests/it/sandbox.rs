@@ -96,6 +96,11 @@ const OUT_OF_REACH: &[&str] = &[
     "SELECT slot FROM account_transactions ORDER BY (SELECT count(*) FROM glob('/*'))",
     "SELECT 1 LIMIT (SELECT count(*) FROM glob('/*'))",
     "SELECT * REPLACE ((SELECT count(*) FROM glob('/*')) AS slot) FROM account_transactions",
+    "SELECT slot FROM account_transactions ORDER BY * REPLACE ((SELECT count(*) FROM glob('/*')) AS slot)",
+    "SELECT slot FROM account_transactions ORDER BY COLUMNS(x -> (SELECT count(*) FROM glob('/*')) > 0)",
+    "WITH \"/\u{212a}/*.csv\" AS (SELECT 1) SELECT * FROM \"/k/*.csv\"",
+    "SELECT CAST('a' AS VARCHAR(length(getenv('HOME'))))",
+    "SELECT * FROM account_transactions a POSITIONAL JOIN account_transactions b",
     // Settings, secrets and what else runs here.
     "SELECT * FROM duckdb_secrets()",
     "SELECT * FROM duckdb_settings()",
