@@ -23,7 +23,7 @@ pub const MAX_LENGTH: u64 = 10_000;
 /// literal of at most [`MAX_LENGTH`], because nothing stops such a function before it is done.
 pub fn arguments_of_length(name: &str) -> std::ops::Range<usize> {
     match name {
-        "repeat" | "lpad" | "rpad" | "list_resize" | "array_resize" => 1..2,
+        "repeat" | "lpad" | "rpad" | "bitstring" => 1..2,
         "range" | "generate_series" => 0..3,
         _ => 0..0,
     }
