@@ -12,14 +12,14 @@ pub fn add_to(suite: &mut Suite) {
     suite.test("parameters of a lookup are not mixed up", lookup_parameters);
     suite.test("a scan copies files to the disk, within the budget", scan);
     suite.test("what there is no room for is streamed", streamed);
-    suite.test("a lookup reads a copy where there is one", lookup_from_copy);
+    suite.test("a lookup is right where there are copies", lookup_from_copy);
     suite.test("a damaged copy is pulled again, not read", damaged);
     suite.test("copies are found again after a restart", restart);
     suite.test("a folder that is in use is refused", in_use);
     suite.test("a temporary folder is taken away", temporary);
     suite.test(
-        "many queries that miss one file pull it once",
-        single_flight,
+        "two queries that miss the same files both answer",
+        missed_together,
     );
 }
 
@@ -259,8 +259,8 @@ async fn temporary() {
     streamsync_testing::eventually(std::time::Duration::from_secs(30), gone).await;
 }
 
-async fn single_flight() {
-    let fixture = fixture("single_flight").await;
+async fn missed_together() {
+    let fixture = fixture("missed_together").await;
     let worker = open_worker_with(&fixture.lake, 8, WorkerConfig::default()).await;
     let asked = query(&fixture.table, COUNT).await;
     let both = futures::future::join(worker.execute(asked.clone()), worker.execute(asked));
