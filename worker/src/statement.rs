@@ -12,7 +12,8 @@ use guard::Guard;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
-/// The longest text that is looked at, as in the router.
+/// The longest text that is looked at: twice what the router takes, whose rewriting makes texts
+/// longer.
 const MAX_BYTES: usize = 512 << 10;
 
 /// Why a text is not run.
