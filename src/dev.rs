@@ -53,7 +53,11 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         redis = Some(local);
     }
     let workers = Workers::start(&settings, args.workers)?;
-    let router = Router::new(config.router.clone(), Arc::new(SystemClock))?;
+    let router = Router::new(
+        config.router.clone(),
+        config.race.clone(),
+        Arc::new(SystemClock),
+    );
     tokio::spawn(announce(
         router.clone(),
         format!("http://{address}"),

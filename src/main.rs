@@ -2,6 +2,7 @@
 
 mod check_config;
 mod dev;
+mod grant;
 mod ingest;
 mod query;
 mod router;
@@ -35,6 +36,8 @@ enum Command {
     Ingest(ingest::Args),
     /// Ask a router a question.
     Query(query::Args),
+    /// Sign for a worker as its operator, so that its workers do not confirm each other.
+    Grant(grant::Args),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -54,6 +57,7 @@ async fn main() -> ExitCode {
         Command::Worker(args) => worker::run(args).await,
         Command::Ingest(args) => ingest::run(args).await,
         Command::Query(args) => query::run(args).await,
+        Command::Grant(args) => grant::run(&args),
         Command::Config(ConfigCommand::Check(args)) => check_config::run(&args),
     };
     match result {

@@ -48,8 +48,9 @@ pub async fn serve(
             tracing::debug!(%error, "could not send small packets at once");
         }
     });
+    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
     let server =
-        axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
+        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     let late = async {
         stop.cancelled().await;
         tokio::time::sleep(drain).await;

@@ -37,6 +37,13 @@ pub struct Args {
     /// The worker's key pair, as solana-keygen writes it; made when absent.
     #[arg(long, value_name = "FILE")]
     keypair: Option<PathBuf>,
+    /// The operator's grant, as `streamsync grant` prints it; without one the worker is its own
+    /// operator.
+    #[arg(long, value_name = "FILE")]
+    operator_grant: Option<PathBuf>,
+    /// The least that the worker wants for a query, in base units of STRM.
+    #[arg(long, value_name = "UNITS")]
+    ask: Option<u64>,
     /// The memory for rows and for running queries, in bytes.
     #[arg(long, value_name = "BYTES")]
     memory: Option<u64>,
@@ -64,6 +71,11 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
             "worker.keypair",
             args.keypair.map(|path| quoted(path.display())),
         ),
+        flag(
+            "worker.operator_grant",
+            args.operator_grant.map(|path| quoted(path.display())),
+        ),
+        flag("worker.ask", args.ask),
         flag("worker.memory_bytes", args.memory),
         flag("worker.disk_bytes", args.disk),
         flag(

@@ -4,12 +4,14 @@
 //! (`STREAMSYNC_ROUTER__LISTEN` is `listen` in `[router]`), and the flags of the command.
 
 mod bucket;
+mod race;
 mod redis;
 mod router;
 mod telemetry;
 mod worker;
 
 pub use bucket::BucketConfig;
+pub use race::{Policy, RaceConfig};
 pub use redis::RedisConfig;
 pub use router::RouterConfig;
 pub use telemetry::{LogFormat, TelemetryConfig};
@@ -33,6 +35,8 @@ pub struct Config {
     pub redis: RedisConfig,
     /// The router.
     pub router: RouterConfig,
+    /// The race.
+    pub race: RaceConfig,
     /// A worker.
     pub worker: WorkerConfig,
     /// Logging.
@@ -82,6 +86,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let mut faults = Vec::new();
         self.router.faults(&mut faults);
+        self.race.faults(&mut faults);
         self.worker.faults(&mut faults);
         if faults.is_empty() {
             Ok(())
@@ -94,9 +99,16 @@ impl Config {
 /// Variables such as `STREAMSYNC_CONFIG` or those of the tests are not settings.
 fn is_setting(name: &figment::value::UncasedStr) -> bool {
     let name = name.as_str().to_ascii_lowercase();
-    ["bucket__", "redis__", "router__", "worker__", "telemetry__"]
-        .iter()
-        .any(|section| name.starts_with(section))
+    [
+        "bucket__",
+        "redis__",
+        "router__",
+        "race__",
+        "worker__",
+        "telemetry__",
+    ]
+    .iter()
+    .any(|section| name.starts_with(section))
 }
 
 #[cfg(test)]
@@ -110,17 +122,17 @@ mod tests {
         Jail::expect_with(|jail| {
             jail.create_file(
                 "streamsync.toml",
-                "[router]\nracers = 3\nmax_rows = 5\nmax_in_flight = 7\n",
+                "[race]\nracers = 3\n[router]\nmax_rows = 5\nmax_in_flight = 7\n",
             )?;
             jail.set_env("STREAMSYNC_ROUTER__MAX_ROWS", "6");
             jail.set_env("STREAMSYNC_ROUTER__MAX_IN_FLIGHT", "8");
             jail.set_env("STREAMSYNC_TEST_S3", "http://127.0.0.1:1");
             let flags = [("router.max_in_flight", "9".to_owned())];
             let config = Config::load(Some(Path::new("streamsync.toml")), &flags).unwrap();
-            assert_eq!(config.router.racers, 3);
+            assert_eq!(config.race.racers, 3);
             assert_eq!(config.router.max_rows, 6);
             assert_eq!(config.router.max_in_flight, 9);
-            assert_eq!(config.router.confirmations, 2);
+            assert_eq!(config.race.confirmations, 2);
             Ok(())
         });
     }
@@ -129,7 +141,7 @@ mod tests {
     fn what_cannot_be_used_is_named() {
         Jail::expect_with(|jail| {
             let load = |flags: &[Flag]| Config::load(None, flags).unwrap_err().to_string();
-            assert!(load(&[("router.racers", "9".to_owned())]).contains("router.racers is 9"));
+            assert!(load(&[("race.racers", "9".to_owned())]).contains("race.racers is 9"));
             assert!(load(&[("router.lsiten", "1".to_owned())]).contains("lsiten"));
             assert!(load(&[("router.listen", "nowhere".to_owned())]).contains("listen"));
             jail.create_file("bad.toml", "[router\n")?;

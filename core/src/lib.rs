@@ -15,6 +15,7 @@
 
 mod answer;
 mod causes;
+mod class;
 pub mod clock;
 pub mod config;
 mod constraint;
@@ -23,6 +24,7 @@ pub mod functions;
 mod id;
 mod identity;
 mod money;
+mod operator;
 mod param;
 mod partition;
 mod problem;
@@ -37,11 +39,13 @@ pub mod telemetry;
 
 pub use answer::{ANSWER_HEADER, Outcome, Refusal, SignedAnswer};
 pub use causes::with_causes;
+pub use class::Class;
 pub use constraint::{Constraint, ConstraintOp};
 pub use digest::{Digest, DigestBuilder, DigestError, InvalidDigest};
 pub use id::{InvalidWorkerId, QueryId, WorkerId};
 pub use identity::{Identity, InvalidSignature, KeyFileError, Signature};
 pub use money::Amount;
+pub use operator::OperatorGrant;
 pub use param::{InvalidParameter, Parameter};
 pub use partition::{Partition, PartitionValues};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};

@@ -7,6 +7,7 @@
 mod account_transactions;
 mod balances;
 mod blocks;
+mod evidence;
 mod instructions;
 mod log_messages;
 mod rewards;
@@ -75,6 +76,7 @@ pub fn definitions() -> &'static [TableDefinition] {
             signatures::definition(),
             account_transactions::definition(),
             blocks::definition(),
+            evidence::definition(),
         ]
     });
     &DEFINITIONS

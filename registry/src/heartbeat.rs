@@ -1,8 +1,11 @@
 //! What a worker says of itself each second.
 
+use crate::Holdings;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
-use streamsync_core::{Identity, Signature, WorkerId, config::Profile};
+use std::{collections::HashMap, time::Duration};
+use streamsync_core::{
+    Amount, Identity, OperatorGrant, Signature, Snapshot, WorkerId, config::Profile,
+};
 use url::Url;
 
 /// A sign of life of a worker, with where it is and how busy.
@@ -18,6 +21,9 @@ pub struct Heartbeat {
     pub running: u32,
     /// How many queries wait for their turn there.
     pub waiting: u32,
+    /// How many queries it runs at once at the most; 0 if it does not say.
+    #[serde(default)]
+    pub concurrency: u32,
     /// Bytes of the lake that it holds in its cache.
     pub cached_bytes: u64,
     /// The memory that it may use, in bytes.
@@ -29,6 +35,18 @@ pub struct Heartbeat {
     /// What it is for.
     #[serde(default)]
     pub profile: Profile,
+    /// Who runs it; without one it is its own operator.
+    #[serde(default)]
+    pub grant: Option<OperatorGrant>,
+    /// The least that it wants for a query.
+    #[serde(default = "least_ask")]
+    pub ask: Amount,
+    /// The versions of tables that it has read last.
+    #[serde(default)]
+    pub versions: Snapshot,
+    /// The partitions that it has read or pulled last, and so most likely has at hand.
+    #[serde(default)]
+    pub holdings: Holdings,
     /// How often it promises to beat, in milliseconds.
     pub interval_ms: u64,
     /// When it beat, by its own clock, in milliseconds since 1970. It only orders the beats of
@@ -56,12 +74,24 @@ pub enum InvalidHeartbeat {
         /// Why.
         source: serde_json::Error,
     },
+    /// The operator that it names did not sign for the worker.
+    #[error("worker {worker} names operator {operator}, who did not sign for it")]
+    NotGranted {
+        /// Whose heartbeat it is.
+        worker: WorkerId,
+        /// Whom it names.
+        operator: WorkerId,
+    },
     /// The worker under whose name it was kept did not sign it.
     #[error("the heartbeat of worker {worker} is not signed by it")]
     Forged {
         /// Whose it claims to be.
         worker: WorkerId,
     },
+}
+
+fn least_ask() -> Amount {
+    Amount(1)
 }
 
 const DOMAIN: &[u8] = b"streamsync heartbeat v1";
@@ -72,6 +102,13 @@ impl Heartbeat {
         let payload = serde_json::to_string(self)?;
         let signature = identity.sign(&signed_bytes(&payload));
         Ok(SignedHeartbeat { payload, signature })
+    }
+
+    /// Who runs the worker.
+    pub fn operator(&self) -> WorkerId {
+        self.grant
+            .as_ref()
+            .map_or(self.worker, |grant| grant.operator)
     }
 
     /// The worker's weight where partitions are shared out: the GiB of its memory and disk. Held
@@ -89,18 +126,45 @@ impl Heartbeat {
 }
 
 impl SignedHeartbeat {
-    /// The heartbeat, if the worker signed it.
-    pub fn verify(&self, worker: WorkerId) -> Result<Heartbeat, InvalidHeartbeat> {
+    /// The heartbeat, if the worker signed it, and if the operator that it names signed for the
+    /// worker.
+    pub fn verify(
+        &self,
+        worker: WorkerId,
+        trusted: &mut TrustedGrants,
+    ) -> Result<Heartbeat, InvalidHeartbeat> {
         if !worker.verifies(&signed_bytes(&self.payload), &self.signature) {
             return Err(InvalidHeartbeat::Forged { worker });
         }
         let heartbeat: Heartbeat = serde_json::from_str(&self.payload)
             .map_err(|source| InvalidHeartbeat::Malformed { worker, source })?;
-        if heartbeat.worker == worker {
-            Ok(heartbeat)
-        } else {
-            Err(InvalidHeartbeat::Forged { worker })
+        if heartbeat.worker != worker {
+            return Err(InvalidHeartbeat::Forged { worker });
         }
+        match &heartbeat.grant {
+            Some(grant) if !trusted.trust(worker, grant) => Err(InvalidHeartbeat::NotGranted {
+                worker,
+                operator: grant.operator,
+            }),
+            _ => Ok(heartbeat),
+        }
+    }
+}
+
+/// Grants that were found to be genuine, so that each is checked once and not each second.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedGrants(HashMap<WorkerId, OperatorGrant>);
+
+impl TrustedGrants {
+    fn trust(&mut self, worker: WorkerId, grant: &OperatorGrant) -> bool {
+        if self.0.get(&worker) == Some(grant) {
+            return true;
+        }
+        let genuine = grant.is_genuine(worker);
+        if genuine {
+            self.0.insert(worker, grant.clone());
+        }
+        genuine
     }
 }
 

@@ -1,4 +1,5 @@
-//! What StreamSync keeps in Redis: so far, which workers there are and whether they live.
+//! What StreamSync keeps in Redis: which workers there are and whether they live, what the network
+//! thinks of them and why, and which partitions are asked for.
 //!
 //! All keys begin with the configured prefix in braces, `{streamsync}:`, so that Redis Cluster
 //! keeps them together. Changes of several keys are Lua scripts.
@@ -16,13 +17,29 @@
 //! # }
 //! ```
 
+mod audit;
+mod connection;
+mod evidence;
 mod health;
 mod heartbeat;
 mod heat;
+mod holdings;
+mod lease;
+mod news;
 mod ownership;
 mod registry;
+mod reputation;
+mod standing;
+mod workers;
 
+pub use audit::{Audit, Finding};
+pub use evidence::{Evidence, FiledEvidence, Offence};
 pub use health::{FAILED_AFTER, Health, SUSPECT_AFTER};
-pub use heartbeat::{Heartbeat, InvalidHeartbeat, SignedHeartbeat};
-pub use ownership::{OWNERS, owners};
-pub use registry::{RegisteredWorker, Registry, RegistryError};
+pub use heartbeat::{Heartbeat, InvalidHeartbeat, SignedHeartbeat, TrustedGrants};
+pub use holdings::{Holdings, InvalidHoldings};
+pub use lease::Lease;
+pub use ownership::{OWNERS, owners, ranking};
+pub use registry::{Registry, RegistryError};
+pub use reputation::{LIE, Observed, Reputation};
+pub use standing::{PastReputation, Standing};
+pub use workers::{Changes, Cursor, RegisteredWorker};

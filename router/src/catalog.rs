@@ -7,42 +7,57 @@ use streamsync_lake::Table;
 
 /// The newest known version of each table. Immutable: what a query reads does not change under it.
 #[derive(Clone, Default)]
-pub struct Catalog(BTreeMap<TableName, Table>);
+pub struct Catalog {
+    tables: BTreeMap<TableName, Table>,
+    /// The newest day of each table that is cut by days.
+    newest_days: BTreeMap<TableName, i64>,
+}
 
 impl Catalog {
     /// A catalogue of tables.
     pub fn new(tables: impl IntoIterator<Item = Table>) -> Self {
-        Self(
-            tables
-                .into_iter()
-                .map(|table| (table.name().clone(), table))
-                .collect(),
-        )
+        let tables = tables
+            .into_iter()
+            .map(|table| (table.name().clone(), table));
+        Self {
+            tables: tables.collect(),
+            newest_days: BTreeMap::new(),
+        }
+    }
+
+    /// Notes the newest day of a table.
+    pub(crate) fn set_newest_day(&mut self, table: &TableName, newest: i64) {
+        self.newest_days.insert(table.clone(), newest);
+    }
+
+    /// The newest day of a table that is cut by days.
+    pub(crate) fn newest_day(&self, table: &TableName) -> Option<i64> {
+        self.newest_days.get(table).copied()
     }
 
     /// The tables, sorted by name.
     pub fn tables(&self) -> impl Iterator<Item = &Table> {
-        self.0.values()
+        self.tables.values()
     }
 
     /// A table by name.
     pub fn table(&self, name: &str) -> Option<&Table> {
-        self.0.get(name)
+        self.tables.get(name)
     }
 
     /// Whether there is a table of that name.
     pub fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.tables.contains_key(name)
     }
 
     /// The name of a table, from text.
     pub(crate) fn name(&self, name: &str) -> Option<&TableName> {
-        self.0.get_key_value(name).map(|(name, _)| name)
+        self.tables.get_key_value(name).map(|(name, _)| name)
     }
 
     /// The type of a table's column.
     pub(crate) fn column(&self, table: &TableName, column: &str) -> Option<DataType> {
-        let schema = self.0.get(table)?.schema();
+        let schema = self.tables.get(table)?.schema();
         schema
             .field_with_name(column)
             .ok()
@@ -52,7 +67,7 @@ impl Catalog {
     /// What the client may have meant by a name that is no table's.
     pub(crate) fn suggestion(&self, name: &str) -> String {
         let similar = self
-            .0
+            .tables
             .keys()
             .map(|known| (strsim::jaro_winkler(known.as_str(), name), known))
             .max_by(|one, other| one.0.total_cmp(&other.0));

@@ -3,25 +3,34 @@
 //!
 //! The router keeps nothing: any number of them can run over one lake and one Redis.
 
-mod candidate;
+mod archive;
 mod catalog;
+mod classify;
+mod connections;
+mod contest;
+mod dispute;
 mod fleet;
 mod heat;
 mod http;
+mod outbox;
 mod plan;
-mod race;
+mod queue;
 mod racer;
 mod router;
+mod spool;
+mod stage;
 mod statement;
-mod verdict;
 mod watch;
 
-pub use candidate::choose;
+pub use archive::archive_until;
 pub use catalog::Catalog;
+pub use contest::{RaceError, RacerReport};
 pub use fleet::Fleet;
 pub use http::routes;
 pub use plan::{Ask, PlanError, Verify};
-pub use race::{RaceError, RacerReport};
+pub use queue::{Client, Full};
+pub use racer::Rows;
 pub use router::{Raced, Router, RouterError};
+pub use spool::{Spool, SpoolError};
 pub use statement::{Analysed, MAX_BYTES, Position, Refused, analyse};
 pub use watch::watch;

@@ -1,10 +1,10 @@
 //! From what a client asks to a query that can be raced.
 
-use crate::{Analysed, Catalog, Refused, analyse};
+use crate::{Analysed, Catalog, Refused, analyse, classify::classify};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use streamsync_core::{
-    Amount, Parameter, Partition, Query, QueryId, Snapshot, config::RouterConfig,
+    Amount, Class, Parameter, Partition, Query, QueryId, Snapshot, config::RouterConfig,
 };
 use streamsync_lake::{ListFilesError, prune, tables};
 
@@ -64,13 +64,20 @@ pub enum PlanError {
     Files(#[from] ListFilesError),
 }
 
+/// A query that can be raced.
+pub(crate) struct Planned {
+    pub(crate) query: Query,
+    pub(crate) class: Class,
+}
+
 /// Plans a query: checks it, pins the newest snapshot, and names the partitions that matter.
 pub(crate) async fn plan(
     ask: Ask,
     id: QueryId,
     catalog: &Catalog,
     config: &RouterConfig,
-) -> Result<Query, PlanError> {
+    archive_after_days: u32,
+) -> Result<Planned, PlanError> {
     let deadline = ask.deadline_ms.unwrap_or(config.default_deadline_ms);
     if !(1..=config.max_deadline_ms).contains(&deadline) {
         let longest = config.max_deadline_ms;
@@ -90,6 +97,7 @@ pub(crate) async fn plan(
     }
     let analysed = analyse(&ask.sql, catalog, &ask.params)?;
     let partitions = partitions(&analysed, catalog).await?;
+    let class = classify(&analysed, &partitions, catalog, archive_after_days);
     let tables = analysed
         .tables
         .iter()
@@ -97,7 +105,7 @@ pub(crate) async fn plan(
     let snapshot: Snapshot = tables
         .map(|table| (table.name().clone(), table.version()))
         .collect();
-    Ok(Query {
+    let query = Query {
         id,
         sql: analysed.sql,
         parameters: analysed.parameters,
@@ -108,7 +116,8 @@ pub(crate) async fn plan(
         time_left_ms: deadline,
         max_rows: config.max_rows,
         max_bytes: config.max_answer_bytes,
-    })
+    };
+    Ok(Planned { query, class })
 }
 
 async fn partitions(

@@ -1,18 +1,23 @@
 //! One racer: a worker that is asked, and what it sends back.
 
+use crate::connections::Connections;
 use arrow::{
     array::RecordBatch, datatypes::SchemaRef, error::ArrowError, ipc::reader::StreamReader,
 };
-use reqwest::{Client, Response, StatusCode, header::HeaderMap};
-use std::{error::Error, io::Cursor, time::Duration};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::{io::Cursor, time::Duration};
 use streamsync_core::{
     ANSWER_HEADER, Digest, DigestError, Outcome, Problem, Query, SignedAnswer, WorkerId,
+    with_causes,
 };
 use streamsync_registry::Heartbeat;
-use url::Url;
 
-/// The most bytes of an error that are read.
+/// The most bytes of an error that are read, and how long they are waited for.
 const MAX_PROBLEM_BYTES: u64 = 64 << 10;
+const PROBLEM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What encoding adds to an answer at the most: schema, padding and offsets.
 const ENCODING_OVERHEAD: u64 = 16 << 20;
@@ -23,6 +28,9 @@ pub enum RacerError {
     /// It could not be reached, or the connection broke.
     #[error("the connection failed: {0}")]
     Connection(String),
+    /// It stopped in the middle of its answer.
+    #[error("it sent nothing for {0:?}")]
+    Stalled(Duration),
     /// It has too much to do.
     #[error("it is busy")]
     Busy,
@@ -46,21 +54,15 @@ pub enum RacerError {
 }
 
 impl RacerError {
-    fn connection(error: &reqwest::Error) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            message = format!("{message}: {error}");
-            cause = error.source();
-        }
-        Self::Connection(message)
-    }
-
     /// Whether the worker did something that an honest one never does.
     pub(crate) fn is_dishonest(&self) -> bool {
         matches!(self, Self::Lied(_) | Self::Garbage(_))
     }
 }
+
+/// The way to the workers. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Workers(Connections);
 
 /// The rows of an answer.
 #[derive(Clone, Debug)]
@@ -71,76 +73,72 @@ pub struct Rows {
     pub batches: Vec<RecordBatch>,
 }
 
+impl Rows {
+    /// Their size in memory.
+    pub fn bytes(&self) -> usize {
+        let size = RecordBatch::get_array_memory_size;
+        self.batches.iter().map(size).sum()
+    }
+}
+
 /// A genuine answer, whose rows still have to be fetched.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) signed: SignedAnswer,
     /// In a refusal, what is wrong with the query.
     pub(crate) detail: Option<String>,
-    response: Option<Response>,
+    rows: Option<Incoming>,
 }
 
-/// A client for workers: HTTP/2 without encryption, connections kept.
-pub(crate) fn client() -> Result<Client, reqwest::Error> {
-    Client::builder()
-        .http2_prior_knowledge()
-        .http2_adaptive_window(true)
-        .tcp_nodelay(true)
-        .connect_timeout(Duration::from_secs(1))
-        .no_proxy()
-        .build()
+/// A query as it is sent to workers, with the time that is left for it.
+pub(crate) fn body(query: &Query, time_left_ms: u64) -> Bytes {
+    let query = Query {
+        time_left_ms,
+        ..query.clone()
+    };
+    // A query is made of text, numbers and maps with text for keys: it can always be written.
+    serde_json::to_vec(&query).unwrap_or_default().into()
 }
 
-/// Has a worker answer a query, up to where its signed answer is known and checked.
-pub(crate) async fn ask(
-    client: &Client,
-    worker: &Heartbeat,
-    query: &Query,
-) -> Result<Reply, RacerError> {
-    let url = execute_url(&worker.endpoint);
-    let sent = client.post(url).json(query).send().await;
-    let response = sent.map_err(|error| RacerError::connection(&error))?;
-    match response.status() {
-        StatusCode::OK => {
-            let signed = signed(response.headers(), worker.worker, query)?;
-            match signed.outcome {
-                Outcome::Rows { .. } => Ok(Reply {
-                    signed,
-                    detail: None,
-                    response: Some(response),
-                }),
-                Outcome::Refused(_) => Err(RacerError::Lied("rows under a signed refusal")),
-            }
-        }
-        StatusCode::UNPROCESSABLE_ENTITY => {
-            let signed = signed(response.headers(), worker.worker, query)?;
-            match signed.outcome {
-                Outcome::Refused(_) => {
-                    let detail = Some(detail(response).await);
-                    Ok(Reply {
+impl Workers {
+    /// Has a worker answer a query, up to where its signed answer is known and checked.
+    pub(crate) async fn ask(
+        &self,
+        worker: &Heartbeat,
+        query: &Query,
+        body: Bytes,
+    ) -> Result<Reply, RacerError> {
+        let response = self.0.post(&worker.endpoint, "/v1/execute", body).await?;
+        match response.status() {
+            StatusCode::OK => {
+                let signed = signed(response.headers(), worker.worker, query)?;
+                match signed.outcome {
+                    Outcome::Rows { .. } => Ok(Reply {
                         signed,
-                        detail,
-                        response: None,
-                    })
+                        detail: None,
+                        rows: Some(response.into_body()),
+                    }),
+                    Outcome::Refused(_) => Err(RacerError::Lied("rows under a signed refusal")),
                 }
-                Outcome::Rows { .. } => Err(RacerError::Lied("a refusal under signed rows")),
             }
-        }
-        StatusCode::SERVICE_UNAVAILABLE => Err(RacerError::Busy),
-        status => {
-            let detail = detail(response).await;
-            Err(RacerError::Failed {
+            StatusCode::UNPROCESSABLE_ENTITY => {
+                let signed = signed(response.headers(), worker.worker, query)?;
+                match signed.outcome {
+                    Outcome::Refused(_) => Ok(Reply {
+                        signed,
+                        detail: Some(detail(response.into_body()).await),
+                        rows: None,
+                    }),
+                    Outcome::Rows { .. } => Err(RacerError::Lied("a refusal under signed rows")),
+                }
+            }
+            StatusCode::SERVICE_UNAVAILABLE => Err(RacerError::Busy),
+            status => Err(RacerError::Failed {
                 status: status.as_u16(),
-                detail,
-            })
+                detail: detail(response.into_body()).await,
+            }),
         }
     }
-}
-
-fn execute_url(endpoint: &Url) -> Url {
-    let mut url = endpoint.clone();
-    url.set_path("/v1/execute");
-    url
 }
 
 fn signed(
@@ -167,17 +165,23 @@ fn signed(
     Ok(signed)
 }
 
-async fn detail(response: Response) -> String {
-    let bytes = read(response, MAX_PROBLEM_BYTES).await.unwrap_or_default();
-    serde_json::from_slice::<Problem>(&bytes)
+async fn detail(body: Incoming) -> String {
+    let bytes = read(body, MAX_PROBLEM_BYTES, PROBLEM_PATIENCE).await;
+    serde_json::from_slice::<Problem>(&bytes.unwrap_or_default())
         .map(|problem| problem.detail)
         .unwrap_or_else(|_| "without saying why".to_owned())
 }
 
-async fn read(mut response: Response, limit: u64) -> Result<Vec<u8>, RacerError> {
+async fn read(mut body: Incoming, limit: u64, stall: Duration) -> Result<Vec<u8>, RacerError> {
     let mut bytes = Vec::new();
-    let failed = |error| RacerError::connection(&error);
-    while let Some(piece) = response.chunk().await.map_err(failed)? {
+    while let Some(frame) = tokio::time::timeout(stall, body.frame())
+        .await
+        .map_err(|_| RacerError::Stalled(stall))?
+    {
+        let frame = frame.map_err(|error| RacerError::Connection(with_causes(&error)))?;
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
         if (bytes.len() + piece.len()) as u64 > limit {
             return Err(RacerError::Lied("a longer answer than was allowed"));
         }
@@ -187,10 +191,15 @@ async fn read(mut response: Response, limit: u64) -> Result<Vec<u8>, RacerError>
 }
 
 impl Reply {
-    /// Fetches the rows, and sees that they are the ones that were signed.
-    pub(crate) async fn rows(&mut self, query: &Query) -> Result<Rows, RacerError> {
-        let response = self.response.take().ok_or(RacerError::Lied("no rows"))?;
-        let bytes = read(response, query.max_bytes + ENCODING_OVERHEAD).await?;
+    /// Fetches the rows, and sees that they are the ones that were signed. Gives up when nothing
+    /// comes for `stall`.
+    pub(crate) async fn rows(
+        &mut self,
+        query: &Query,
+        stall: Duration,
+    ) -> Result<Rows, RacerError> {
+        let body = self.rows.take().ok_or(RacerError::Lied("no rows"))?;
+        let bytes = read(body, query.max_bytes + ENCODING_OVERHEAD, stall).await?;
         let rows = decode(bytes).map_err(RacerError::Garbage)?;
         let Outcome::Rows { digest: signed, .. } = self.signed.outcome else {
             return Err(RacerError::Lied("no rows"));

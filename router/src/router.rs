@@ -1,22 +1,32 @@
 //! The router itself: what it knows, and a query from start to end.
 
 use crate::{
-    Ask, Catalog, Fleet, PlanError, RaceError, Verify, choose,
+    Ask, Catalog, Client, Fleet, Full, PlanError, RaceError, Verify,
+    contest::{Contest, Field, Traces, Won},
+    dispute,
     heat::Heat,
-    plan,
-    race::{Race, Won},
-    racer::{self, Rows},
+    outbox::{Message, Outbox, Outgoing},
+    plan::{self, Planned},
+    queue::{Limits, Queue},
+    racer::{Rows, Workers},
+    stage::Stages,
 };
 use rand::Rng;
-use reqwest::Client;
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 use streamsync_core::{
-    Amount, Outcome, QueryId, Snapshot, WorkerId, clock::SharedClock, config::RouterConfig,
+    Amount, Class, Outcome, QueryId, Snapshot, WorkerId,
+    clock::SharedClock,
+    config::{RaceConfig, RouterConfig},
 };
+use streamsync_race::{Asked, RecentLatency, Rules, choose, seeded};
+use streamsync_registry::{Audit, Finding};
 use tokio::sync::Semaphore;
+
+/// How many disputes are looked into at the same time; during more of them, further ones are left.
+const DISPUTES: usize = 16;
 
 /// A router. Cheap to clone; all clones are the same router.
 #[derive(Clone)]
@@ -24,11 +34,16 @@ pub struct Router(Arc<Inner>);
 
 struct Inner {
     config: RouterConfig,
-    client: Client,
+    race: RaceConfig,
+    workers: Workers,
     catalog: RwLock<Arc<Catalog>>,
     fleet: Fleet,
     heat: Heat,
-    places: Semaphore,
+    queue: Queue,
+    latency: Mutex<RecentLatency>,
+    outbox: Outbox,
+    outgoing: Mutex<Option<Outgoing>>,
+    disputes: Arc<Semaphore>,
     clock: SharedClock,
 }
 
@@ -37,6 +52,8 @@ struct Inner {
 pub struct Raced {
     /// Its id.
     pub id: QueryId,
+    /// What kind of work it was.
+    pub class: Class,
     /// The versions that it read.
     pub snapshot: Snapshot,
     /// The rows.
@@ -47,6 +64,8 @@ pub struct Raced {
     pub winner: WorkerId,
     /// Who confirmed it.
     pub verifiers: Vec<WorkerId>,
+    /// How many different operators the winner and the verifiers have.
+    pub operators: usize,
     /// Who answered otherwise, or lied.
     pub dissenters: Vec<WorkerId>,
     /// How long the router took.
@@ -65,8 +84,8 @@ pub enum RouterError {
     #[error(transparent)]
     Race(#[from] RaceError),
     /// The router has enough to do.
-    #[error("the router races {0} queries already; come back later")]
-    Busy(usize),
+    #[error(transparent)]
+    Full(#[from] Full),
     /// The lake has not been seen yet.
     #[error("the router has not seen the lake yet; come back later")]
     NotReady,
@@ -74,17 +93,28 @@ pub enum RouterError {
 
 impl Router {
     /// A router that knows nothing yet; [`watch`](crate::watch) tells it.
-    pub fn new(config: RouterConfig, clock: SharedClock) -> Result<Self, reqwest::Error> {
-        let places = Semaphore::new(config.max_in_flight);
-        Ok(Self(Arc::new(Inner {
-            config,
-            client: racer::client()?,
+    pub fn new(config: RouterConfig, race: RaceConfig, clock: SharedClock) -> Self {
+        let (outbox, outgoing) = Outbox::new();
+        let queue = Queue::new(Limits {
+            places: config.max_in_flight,
+            waiting: config.queue,
+            waiting_per_client: config.queue_per_client,
+            patience: Duration::from_millis(config.queue_ms),
+        });
+        Self(Arc::new(Inner {
+            workers: Workers::default(),
             catalog: RwLock::default(),
-            fleet: Fleet::new(Arc::clone(&clock)),
+            fleet: Fleet::new(race.clone(), Arc::clone(&clock)),
             heat: Heat::default(),
-            places,
+            queue,
+            latency: Mutex::default(),
+            outbox,
+            outgoing: Mutex::new(Some(outgoing)),
+            disputes: Arc::new(Semaphore::new(DISPUTES)),
+            config,
+            race,
             clock,
-        })))
+        }))
     }
 
     /// The workers that it knows.
@@ -97,14 +127,37 @@ impl Router {
         &self.0.heat
     }
 
-    /// The time, in milliseconds since 1970.
-    pub(crate) fn unix_millis(&self) -> u64 {
-        self.0.clock.unix_millis()
+    /// What the registry has to be told; for the one who tells it.
+    pub(crate) fn take_outgoing(&self) -> Option<Outgoing> {
+        let outgoing = self.0.outgoing.lock();
+        outgoing.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.0.workers
+    }
+
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.0.clock
+    }
+
+    /// How many queries it has before it, and how many wait.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        self.0.queue.load()
     }
 
     /// Its configuration.
     pub fn config(&self) -> &RouterConfig {
         &self.0.config
+    }
+
+    /// How it races.
+    pub fn race_config(&self) -> &RaceConfig {
+        &self.0.race
     }
 
     /// The tables that it knows.
@@ -129,8 +182,8 @@ impl Router {
 
     /// Whether it can answer: it has seen the lake, and enough workers live.
     pub fn is_ready(&self) -> bool {
-        let alive = choose(&self.0.fleet.workers(), &[]).len();
-        self.catalog().tables().next().is_some() && alive > self.0.config.confirmations
+        let alive = self.0.fleet.roster().members().len();
+        self.catalog().tables().next().is_some() && alive >= self.0.race.quorum()
     }
 
     /// A new query id.
@@ -140,65 +193,117 @@ impl Router {
         QueryId::new(self.0.clock.as_ref(), random)
     }
 
+    fn latency(&self) -> MutexGuard<'_, RecentLatency> {
+        self.0
+            .latency
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Answers a query. Dropping the future stops all its racers.
-    pub async fn query(&self, id: QueryId, ask: Ask) -> Result<Raced, RouterError> {
+    pub async fn query(&self, id: QueryId, client: Client, ask: Ask) -> Result<Raced, RouterError> {
         let inner = &self.0;
-        let began = inner.clock.monotonic();
-        let _place = inner
-            .places
-            .try_acquire()
-            .map_err(|_full| RouterError::Busy(inner.config.max_in_flight))?;
+        let mut stages = Stages::begin(Arc::clone(&inner.clock));
+        let _place = inner.queue.enter(client).await?;
+        stages.end("queue");
         let catalog = self.catalog();
         if catalog.tables().next().is_none() {
             return Err(RouterError::NotReady);
         }
         let verify = ask.verify;
-        let query = plan::plan(ask, id, &catalog, &inner.config).await?;
+        let archive_after = inner.race.archive_after_days;
+        let planned = plan::plan(ask, id, &catalog, &inner.config, archive_after).await?;
+        let Planned { query, class } = planned;
         inner.heat.count(&query.partitions);
-        let candidates = choose(&inner.fleet.workers(), &query.partitions);
+        stages.end("plan");
+
         let needed = match verify {
-            Verify::Quorum => 1 + inner.config.confirmations,
+            Verify::Quorum => inner.race.quorum(),
             Verify::Fast => 1,
         };
-        if candidates.len() < needed {
-            return Err(RaceError::TooFew {
-                alive: candidates.len(),
-                needed,
-            }
-            .into());
+        let roster = inner.fleet.roster();
+        let alive = roster.members().len();
+        if alive < needed {
+            return Err(RaceError::TooFew { alive, needed }.into());
         }
+        let began = inner.clock.monotonic();
+        let mut random = seeded(&id);
+        let asked = Asked {
+            partitions: &query.partitions,
+            class,
+            // A fast answer is audited by a quorum.
+            needed: inner.race.quorum(),
+        };
+        let choice = choose(&roster, asked, &inner.race, began, &mut random);
+        let rules = Rules {
+            class,
+            policy: inner.race.policy(class),
+            needed,
+            racers: inner.race.racers,
+            most_asked: inner.race.most_asked,
+            hedge_after: self.latency().p95(class),
+        };
+        stages.end("select");
+
         let snapshot = query.snapshot.clone();
-        let clock = Arc::clone(&inner.clock);
-        let racers = inner.config.racers;
-        let mut race = Race::start(inner.client.clone(), query, candidates, racers, clock);
-        let won = race.finish(needed).await?;
-        let raced = self.raced(id, snapshot, won, began);
-        if verify == Verify::Fast {
-            audit_later(race, id, raced.winner, raced.outcome);
+        let deadline = began + Duration::from_millis(query.time_left_ms);
+        let field = Field {
+            workers: inner.workers.clone(),
+            outbox: inner.outbox.clone(),
+            choice,
+            rules,
+            stall: Duration::from_millis(inner.race.stall_ms),
+            random,
+            clock: Arc::clone(&inner.clock),
+            deadline,
+        };
+        let mut contest = Contest::start(query, field);
+        stages.end("send");
+        let won = contest.finish().await;
+        let won = match won {
+            Ok(won) => won,
+            Err(error) => {
+                // Nobody has won, but somebody may have lied.
+                self.look_into(contest.traces(), None);
+                return Err(error.into());
+            }
+        };
+        let decided_at = won.decided_at;
+        stages.end_at("execute", decided_at);
+        stages.end("verify");
+        self.latency().note(class, decided_at.saturating_sub(began));
+        let dissenters = contest.dissenters(won.outcome);
+        let raced = self.raced(id, class, snapshot, won, dissenters, stages.took());
+        match verify {
+            Verify::Quorum => {
+                contest.close(Some(raced.outcome), false);
+                self.look_into(contest.traces(), Some(raced.outcome));
+            }
+            Verify::Fast => self.audit_later(contest, &raced),
         }
         Ok(raced)
     }
 
-    fn raced(&self, id: QueryId, snapshot: Snapshot, won: Won, began: Duration) -> Raced {
-        for dissenter in &won.dissenters {
-            tracing::warn!(query = %id, worker = %dissenter.worker, evidence = ?dissenter, "a racer disagrees");
-            metrics::counter!("streamsync_router_dissent_total").increment(1);
-        }
-        let took = self.0.clock.monotonic().saturating_sub(began);
+    fn raced(
+        &self,
+        id: QueryId,
+        class: Class,
+        snapshot: Snapshot,
+        won: Won,
+        dissenters: Vec<WorkerId>,
+        took: Duration,
+    ) -> Raced {
         let in_time = took <= Duration::from_millis(self.0.config.promise_ms);
-        let dissenters = won
-            .dissenters
-            .iter()
-            .map(|signed| signed.worker)
-            .chain(won.liars);
         Raced {
             id,
+            class,
             snapshot,
             rows: won.rows,
-            outcome: won.winner.outcome,
-            winner: won.winner.worker,
-            verifiers: won.verifiers.iter().map(|signed| signed.worker).collect(),
-            dissenters: dissenters.collect(),
+            outcome: won.outcome,
+            winner: won.winner,
+            verifiers: won.verifiers,
+            operators: won.operators,
+            dissenters,
             took,
             price: if in_time {
                 self.0.config.base_price
@@ -207,13 +312,62 @@ impl Router {
             },
         }
     }
-}
 
-fn audit_later(mut race: Race, id: QueryId, winner: WorkerId, given: Outcome) {
-    tokio::spawn(async move {
-        for other in race.audit(given).await {
-            tracing::warn!(query = %id, %winner, worker = %other.worker, evidence = ?other, "a fast answer is disputed");
-            metrics::counter!("streamsync_router_dissent_total").increment(1);
+    /// Compares an answer that was given with those of others, off the query's path.
+    fn audit_later(&self, mut contest: Contest, raced: &Raced) {
+        let router = self.clone();
+        let (query, winner, given) = (raced.id, raced.winner, raced.outcome);
+        tokio::spawn(async move {
+            let decision = contest.audit(router.0.race.quorum()).await;
+            let finding = match &decision {
+                Some(decision) if decision.outcome == given => Finding::Confirmed,
+                Some(_) => Finding::Refuted,
+                None => Finding::Unconfirmed,
+            };
+            metrics::counter!("streamsync_router_audits_total", "finding" => finding.name())
+                .increment(1);
+            if finding == Finding::Refuted {
+                tracing::error!(%query, %winner, "an answer that was given is refuted by others");
+            }
+            let traces = contest.traces();
+            let agreeing = traces
+                .signed
+                .iter()
+                .filter(|signed| signed.outcome == given);
+            let others = agreeing.map(|signed| signed.worker);
+            router.0.outbox.send(Message::Audit(Audit {
+                query,
+                winner,
+                finding,
+                verifiers: others.filter(|worker| *worker != winner).collect(),
+                dissenters: traces.dissenters(given),
+            }));
+            let decided = decision.map(|decision| decision.outcome);
+            router.look_into(traces, decided);
+        });
+    }
+
+    /// Looks into a disagreement, off the query's path.
+    fn look_into(&self, traces: Traces, decided: Option<Outcome>) {
+        let disputed = match decided {
+            Some(decided) => traces.is_disputed(decided),
+            None => {
+                let mut outcomes = traces.signed.iter().map(|signed| signed.outcome);
+                let first = outcomes.next();
+                !traces.dishonest.is_empty() || outcomes.any(|other| Some(other) != first)
+            }
+        };
+        if !disputed {
+            return;
         }
-    });
+        metrics::counter!("streamsync_router_dissent_total").increment(1);
+        let Ok(permit) = Arc::clone(&self.0.disputes).try_acquire_owned() else {
+            return;
+        };
+        let router = self.clone();
+        tokio::spawn(async move {
+            dispute::settle(&router, traces, decided).await;
+            drop(permit);
+        });
+    }
 }

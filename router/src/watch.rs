@@ -1,10 +1,11 @@
 //! Keeping the router's copies of the registry and of the lake's versions fresh.
 
-use crate::{Catalog, Router};
-use futures::future::try_join_all;
-use std::{error::Error, time::Duration};
+use crate::{Catalog, Router, Spool, classify::day};
+use futures::{Stream, StreamExt, future::try_join_all, stream};
+use std::{error::Error, pin::pin, time::Duration};
+use streamsync_core::Partition;
 use streamsync_lake::{Lake, ListTablesError, OpenTableError, Table};
-use streamsync_registry::Registry;
+use streamsync_registry::{Registry, TrustedGrants};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -19,14 +20,35 @@ enum LookError {
 
 /// Keeps a router informed until told to stop. What cannot be reached is logged once, and asked
 /// again.
-pub async fn watch(stop: CancellationToken, router: Router, lake: Lake, registry: Registry) {
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = watch_lake(&router, &lake) => {}
-        () = watch_registry(&router, &registry) => {}
-        () = tell_heat(&router, &registry) => {}
+pub async fn watch(
+    stop: CancellationToken,
+    router: Router,
+    lake: Lake,
+    registry: Registry,
+    spool: Spool,
+) {
+    let telling = tell(&stop, &router, &registry, spool);
+    let watching = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = watch_lake(&router, &lake) => {}
+            () = watch_registry(&router, &registry) => {}
+            () = tell_heat(&router, &registry) => {}
+        }
+    };
+    tokio::join!(telling, watching);
+}
+
+async fn tell(stop: &CancellationToken, router: &Router, registry: &Registry, spool: Spool) {
+    if let Some(outgoing) = router.take_outgoing() {
+        let (stop, registry) = (stop.clone(), registry.clone());
+        let config = router.race_config().clone();
+        outgoing.pass_on(stop, registry, spool, config).await;
     }
 }
+
+/// How long is waited before news are listened to again.
+const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 fn every(millis: u64) -> Interval {
     let mut turns = interval(Duration::from_millis(millis));
@@ -34,18 +56,62 @@ fn every(millis: u64) -> Interval {
     turns
 }
 
+/// Asks the registry for what changed, in turns, and at once when there is news.
 async fn watch_registry(router: &Router, registry: &Registry) {
     let mut turns = every(router.config().registry_poll_ms);
+    let mut trusted = TrustedGrants::default();
+    let mut news = pin!(news(registry));
     loop {
-        turns.tick().await;
-        match registry.workers().await {
-            Ok(workers) => router.fleet().heard(workers),
+        tokio::select! {
+            _ = turns.tick() => {}
+            Some(()) = news.next() => {}
+        }
+        let fleet = router.fleet();
+        match registry.changes(fleet.cursor(), &mut trusted).await {
+            Ok(changes) => {
+                if fleet.heard(changes) {
+                    restore(router, registry).await;
+                }
+            }
             Err(error) => {
-                if router.fleet().lost() {
+                if fleet.lost() {
                     let error = &error as &dyn Error;
                     tracing::error!(error, "could not reach the registry; workers stay as known");
                 }
             }
+        }
+        let (racing, waiting) = router.load();
+        metrics::gauge!("streamsync_router_queries", "state" => "racing").set(racing as f64);
+        metrics::gauge!("streamsync_router_queries", "state" => "waiting").set(waiting as f64);
+        let asked = fleet.roster().members().len();
+        metrics::gauge!("streamsync_router_workers").set(asked as f64);
+    }
+}
+
+/// News from the registry, again and again: whenever the connection breaks it is made anew.
+fn news(registry: &Registry) -> impl Stream<Item = ()> {
+    let subscriptions = stream::unfold(true, move |first| async move {
+        if !first {
+            tokio::time::sleep(LISTEN_AGAIN_AFTER).await;
+        }
+        match registry.news().await {
+            Ok(news) => Some((news.left_stream(), false)),
+            // The polling says that the registry is away; this need not.
+            Err(_away) => Some((stream::empty().right_stream(), false)),
+        }
+    });
+    subscriptions.flatten()
+}
+
+/// Gives Redis back what it may have lost while it was away.
+async fn restore(router: &Router, registry: &Registry) {
+    let standings = router.fleet().standings();
+    match registry.restore(&standings).await {
+        Ok(0) => tracing::info!("the registry answers"),
+        Ok(restored) => tracing::warn!(restored, "the registry had lost the standing of workers"),
+        Err(error) => {
+            let error = &error as &dyn Error;
+            tracing::warn!(error, "could not restore the standing of workers");
         }
     }
 }
@@ -62,7 +128,7 @@ async fn tell_heat(router: &Router, registry: &Registry) {
         if counts.is_empty() {
             continue;
         }
-        let telling = registry.heat(&counts, router.unix_millis()).await;
+        let telling = registry.heat(&counts, router.clock().unix_millis()).await;
         if let Err(error) = &telling
             && told
         {
@@ -114,5 +180,23 @@ async fn look(router: &Router, lake: &Lake) -> Result<Catalog, LookError> {
             "could not list a table's files"
         );
     }
-    Ok(Catalog::new(tables))
+    let mut newest = Vec::new();
+    for table in &tables {
+        // Whoever needs the list says what is wrong with it.
+        let Ok(files) = table.files().await else {
+            continue;
+        };
+        let days = files.iter().filter_map(|file| {
+            day(&Partition {
+                table: table.name().clone(),
+                values: file.partition.clone(),
+            })
+        });
+        newest.extend(days.max().map(|day| (table.name().clone(), day)));
+    }
+    let mut catalog = Catalog::new(tables);
+    for (table, day) in newest {
+        catalog.set_newest_day(&table, day);
+    }
+    Ok(catalog)
 }

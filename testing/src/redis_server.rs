@@ -18,6 +18,7 @@ const READY: &str = "Ready to accept connections";
 #[derive(Debug)]
 pub struct Redis {
     port: u16,
+    flags: &'static [&'static str],
     child: Child,
     folder: TempDir,
 }
@@ -29,14 +30,28 @@ impl Redis {
     ///
     /// When `redis-server` is not installed or does not start.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a node of a Redis Cluster, which has no slots and knows no other nodes yet.
+    ///
+    /// # Panics
+    ///
+    /// When `redis-server` is not installed or does not start.
+    pub async fn start_cluster_node() -> Self {
+        Self::start_with(&["--cluster-enabled", "yes"]).await
+    }
+
+    async fn start_with(flags: &'static [&'static str]) -> Self {
         let folder = TempDir::new().expect("create a folder for redis-server");
         let mut said = String::new();
         for _ in 0..ATTEMPTS {
             let port = free_port();
-            match launch(port, &folder).await {
+            match launch(port, &folder, flags).await {
                 Ok(child) => {
                     return Self {
                         port,
+                        flags,
                         child,
                         folder,
                     };
@@ -50,6 +65,11 @@ impl Redis {
     /// The URL for a client: `redis://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Kills the server (SIGKILL) and waits until it is gone: connections break, new ones are
@@ -68,7 +88,7 @@ impl Redis {
     ///
     /// When it does not start, or was never killed.
     pub async fn restart(&mut self) {
-        match launch(self.port, &self.folder).await {
+        match launch(self.port, &self.folder, self.flags).await {
             Ok(child) => self.child = child,
             Err(said) => panic!("redis-server did not start again; it said:\n{said}"),
         }
@@ -84,11 +104,12 @@ fn free_port() -> u16 {
 
 /// Starts a server and waits until it says that it is ready, or ends; the error is what it printed.
 /// To connect would not do: another server might have taken the port.
-async fn launch(port: u16, folder: &TempDir) -> Result<Child, String> {
+async fn launch(port: u16, folder: &TempDir, flags: &[&str]) -> Result<Child, String> {
     let mut child = Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no", "--dir"])
         .arg(folder.path())
+        .args(flags)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -122,7 +143,9 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").expect("bind");
         let port = taken.local_addr().expect("address").port();
         let folder = TempDir::new().expect("folder");
-        let said = launch(port, &folder).await.expect_err("the port is taken");
+        let said = launch(port, &folder, &[])
+            .await
+            .expect_err("the port is taken");
         assert!(said.contains("Address already in use"), "{said}");
     }
 }

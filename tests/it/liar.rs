@@ -12,7 +12,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 use streamsync_core::{
-    ANSWER_HEADER, Digest, Identity, Outcome, Query, SignedAnswer,
+    ANSWER_HEADER, Amount, Digest, Identity, Outcome, Query, SignedAnswer,
     clock::{Clock, SystemClock},
     config::RedisConfig,
 };
@@ -86,9 +86,14 @@ pub async fn named() {
             running: 0,
             waiting: 0,
             cached_bytes: 0,
+            concurrency: 8,
             memory_bytes: 0,
             disk_bytes: 0,
             profile: Default::default(),
+            grant: None,
+            ask: Amount(1),
+            versions: Default::default(),
+            holdings: Default::default(),
             interval_ms: 10_000,
             sent_at_ms: SystemClock.unix_millis(),
         };

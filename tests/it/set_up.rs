@@ -61,7 +61,7 @@ pub async fn surroundings() {
             vec!["query", "select 1", "--router", "http://127.0.0.1:1"],
             "could not reach the router",
         ),
-        (vec!["router", "--racers", "9"], "router.racers is 9"),
+        (vec!["router", "--racers", "9"], "race.racers is 9"),
         (vec!["router", "--config", "/nowhere.toml"], "/nowhere.toml"),
     ];
     for (arguments, expected) in cases {

@@ -2,16 +2,25 @@
 
 use crate::{ExecuteError, LoadError};
 use futures::future::try_join_all;
+use lru::LruCache;
 use moka::future::Cache;
 use std::{
     collections::{BTreeMap, HashMap},
+    num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
 };
-use streamsync_core::{Constraint, ConstraintOp, PartitionValues, Query, Scalar, TableName};
+use streamsync_core::{
+    Constraint, ConstraintOp, Partition, PartitionValues, Query, Scalar, Snapshot, TableName,
+};
 use streamsync_lake::{DataFile, Lake, OpenTableError, Table, prune};
+use streamsync_registry::Holdings;
 
 /// How many versions of tables a worker remembers the files of.
 const REMEMBERED_VERSIONS: u64 = 1_024;
+/// How many partitions a worker remembers to have read.
+const REMEMBERED_PARTITIONS: NonZeroUsize = NonZeroUsize::new(Holdings::MOST).unwrap();
+/// The partitions of one query that are remembered.
+const MOST_NOTED: usize = 32;
 
 /// The tables of the lake at the versions that queries have asked for.
 pub(crate) struct Tables {
@@ -20,6 +29,8 @@ pub(crate) struct Tables {
     /// The newest of the versions of each table: a newer one is reached from there by what was
     /// committed since.
     newest: Mutex<BTreeMap<TableName, Table>>,
+    /// The partitions that were read or pulled last.
+    recent: Mutex<LruCache<Partition, ()>>,
 }
 
 /// A table at one version, with its files by partition.
@@ -42,6 +53,35 @@ impl Tables {
             lake,
             versions: Cache::new(REMEMBERED_VERSIONS),
             newest: Mutex::default(),
+            recent: Mutex::new(LruCache::new(REMEMBERED_PARTITIONS)),
+        }
+    }
+
+    /// The newest version of each table that was read.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let newest = self.newest();
+        newest
+            .iter()
+            .map(|(name, table)| (name.clone(), table.version()))
+            .collect()
+    }
+
+    /// The partitions that were read or pulled last, and so are most likely at hand.
+    pub(crate) fn recent(&self) -> Holdings {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.iter().map(|(partition, ())| partition).collect()
+    }
+
+    /// Notes that partitions are at hand. A query that reads many is a scan, of which little stays.
+    pub(crate) fn note(&self, partitions: &[Partition]) {
+        if partitions.len() > MOST_NOTED {
+            return;
+        }
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        for partition in partitions {
+            if !recent.promote(partition) {
+                recent.push(partition.clone(), ());
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     engine::{Engine, EngineLimits},
     execution::{self, Found, Shown},
     footers::Footers,
+    grant,
     memory::Memory,
     reading::{Reading, Tables},
     scan::TableScan,
@@ -23,7 +24,7 @@ use crate::{
 use futures::future::try_join_all;
 use std::{sync::Arc, time::Duration};
 use streamsync_core::{
-    Identity, Outcome, Partition, Query, SignedAnswer, TableName, WorkerId,
+    Amount, Identity, OperatorGrant, Outcome, Partition, Query, SignedAnswer, TableName, WorkerId,
     clock::SharedClock,
     config::{Profile, WorkerConfig},
 };
@@ -46,8 +47,11 @@ struct Inner {
     lookups: Lane,
     scans: Lane,
     clock: SharedClock,
+    concurrency: usize,
     memory_bytes: u64,
     profile: Profile,
+    grant: Option<OperatorGrant>,
+    ask: Amount,
     interval_ms: u64,
 }
 
@@ -76,6 +80,10 @@ impl Worker {
         identity: Identity,
         clock: SharedClock,
     ) -> Result<Self, OpenWorkerError> {
+        let grant = match &config.operator_grant {
+            Some(file) => Some(grant::read(file, identity.id())?),
+            None => None,
+        };
         let folder = DiskFolder::open(config.cache_folder.as_deref())?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let or_cores = |number: usize| if number == 0 { cores } else { number };
@@ -124,8 +132,11 @@ impl Worker {
             lookups,
             scans,
             clock,
+            concurrency,
             memory_bytes: config.memory_bytes,
             profile: config.profile,
+            grant,
+            ask: config.ask,
             interval_ms: config.heartbeat_ms,
         })))
     }
@@ -152,10 +163,15 @@ impl Worker {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             running: both(Admission::running),
             waiting: both(Admission::waiting),
+            concurrency: count(self.0.concurrency),
             cached_bytes: self.0.tiers.memory.used() + self.0.tiers.disk.used(),
             memory_bytes: self.0.memory_bytes,
             disk_bytes: self.0.tiers.disk.budget(),
             profile: self.0.profile,
+            grant: self.0.grant.clone(),
+            ask: self.0.ask,
+            versions: self.0.tables.snapshot(),
+            holdings: self.0.tables.recent(),
             interval_ms: self.0.interval_ms,
             sent_at_ms: self.0.clock.unix_millis(),
         }
@@ -191,6 +207,7 @@ impl Worker {
                 table: table.name().clone(),
                 source,
             })?;
+            self.0.tables.note(std::slice::from_ref(&partition));
         }
         Ok(())
     }
@@ -213,6 +230,7 @@ impl Worker {
 
     async fn answer(&self, query: Query) -> Result<Answer, ExecuteError> {
         let readings = self.0.tables.readings(&query).await?;
+        self.0.tables.note(&query.partitions);
         let statement = match self
             .0
             .statements

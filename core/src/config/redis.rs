@@ -10,6 +10,8 @@ use url::Url;
 pub struct RedisConfig {
     /// `redis://[user:password@]host:port[/database]`.
     pub url: SecretUrl,
+    /// Whether that is a node of a Redis Cluster; the other nodes are found through it.
+    pub cluster: bool,
     /// What every key begins with, so that several networks can share one Redis.
     pub prefix: String,
 }
@@ -20,6 +22,7 @@ impl Default for RedisConfig {
         let url = Url::parse("redis://127.0.0.1:6379").expect("a constant URL is valid");
         Self {
             url: url.into(),
+            cluster: false,
             prefix: "streamsync".to_owned(),
         }
     }

@@ -1,8 +1,11 @@
-//! How the router races.
+//! What the router takes in, and how much of it.
 
 use crate::Amount;
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 /// The router, section `[router]`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -10,16 +13,23 @@ use std::net::{Ipv4Addr, SocketAddr};
 pub struct RouterConfig {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// How many workers race for a query, 1 to 7.
-    pub racers: usize,
-    /// How many further workers must confirm the first answer in `quorum`, fewer than racers.
-    pub confirmations: usize,
     /// How long a query may take when the client names no deadline, in milliseconds.
     pub default_deadline_ms: u64,
     /// The longest deadline that a client may name, in milliseconds.
     pub max_deadline_ms: u64,
-    /// The most queries raced at once; more are told to come back later.
+    /// The most queries raced at once; more wait.
     pub max_in_flight: usize,
+    /// The most queries that wait, of all clients together; more are told to come back later.
+    pub queue: usize,
+    /// The most queries of one client that wait.
+    pub queue_per_client: usize,
+    /// How long a query may wait before it is told to come back later, in milliseconds.
+    pub queue_ms: u64,
+    /// The folder where what the registry has to be told is kept until it was; without one it is
+    /// kept in memory, and lost with the process.
+    pub spool_folder: Option<PathBuf>,
+    /// The most bytes that are kept there.
+    pub spool_bytes: u64,
     /// The largest request, in bytes.
     pub max_request_bytes: usize,
     /// The most rows that an answer may have.
@@ -40,11 +50,14 @@ impl Default for RouterConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            racers: 5,
-            confirmations: 2,
             default_deadline_ms: 10_000,
             max_deadline_ms: 60_000,
             max_in_flight: 256,
+            queue: 512,
+            queue_per_client: 64,
+            queue_ms: 4,
+            spool_folder: None,
+            spool_bytes: 256 << 20,
             max_request_bytes: 1 << 20,
             max_rows: 1_000_000,
             max_answer_bytes: 256 << 20,
@@ -58,24 +71,14 @@ impl Default for RouterConfig {
 
 impl RouterConfig {
     pub(super) fn faults(&self, faults: &mut Vec<String>) {
-        if !(1..=7).contains(&self.racers) {
-            faults.push(format!(
-                "router.racers is {}; it must be 1 to 7",
-                self.racers
-            ));
-        }
-        if self.confirmations >= self.racers {
-            faults.push(format!(
-                "router.confirmations is {}; it must be less than router.racers, {}",
-                self.confirmations, self.racers
-            ));
-        }
         if self.default_deadline_ms > self.max_deadline_ms {
             faults.push("router.default_deadline_ms is over router.max_deadline_ms".to_owned());
         }
         for (name, value) in [
             ("default_deadline_ms", self.default_deadline_ms),
             ("max_in_flight", self.max_in_flight as u64),
+            ("queue_ms", self.queue_ms),
+            ("spool_bytes", self.spool_bytes),
             ("max_request_bytes", self.max_request_bytes as u64),
             ("max_rows", self.max_rows),
             ("max_answer_bytes", self.max_answer_bytes),

@@ -1,5 +1,6 @@
 //! What a worker may use.
 
+use crate::Amount;
 use serde::{Deserialize, Serialize};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -19,6 +20,11 @@ pub struct WorkerConfig {
     /// The file of the worker's key pair, as solana-keygen writes it; it is made when absent.
     /// Without a file the worker has a new identity each time.
     pub keypair: Option<PathBuf>,
+    /// The file of the operator's grant, as `streamsync grant` writes it; without one the worker is
+    /// its own operator.
+    pub operator_grant: Option<PathBuf>,
+    /// The least that the worker wants for a query, in base units of STRM.
+    pub ask: Amount,
     /// The memory that the worker may use for rows and for running queries, in bytes.
     pub memory_bytes: u64,
     /// The folder for files of the lake that are kept on disk, and for what queries spill; without
@@ -66,6 +72,8 @@ impl Default for WorkerConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: None,
             keypair: None,
+            operator_grant: None,
+            ask: Amount(1_000),
             memory_bytes: 2 << 30,
             cache_folder: None,
             disk_bytes: 16 << 30,
@@ -84,6 +92,9 @@ impl WorkerConfig {
     pub(super) fn faults(&self, faults: &mut Vec<String>) {
         if self.memory_bytes < 64 << 20 {
             faults.push("worker.memory_bytes is under 64 MiB (67108864)".to_owned());
+        }
+        if self.ask == Amount::ZERO {
+            faults.push("worker.ask is 0; it must be at least 1".to_owned());
         }
         if self.heartbeat_ms == 0 {
             faults.push("worker.heartbeat_ms is 0; it must be at least 1".to_owned());

@@ -1,8 +1,14 @@
 //! The registry against a real Redis.
 #![allow(clippy::unwrap_used)]
 
+mod changes;
+mod cluster;
+mod evidence;
+mod lease;
+mod standing;
+
 use std::{process::ExitCode, time::Duration};
-use streamsync_core::{Identity, Partition, config::RedisConfig};
+use streamsync_core::{Amount, Identity, OperatorGrant, Partition, config::RedisConfig};
 use streamsync_registry::{Health, Heartbeat, Registry, RegistryError};
 use streamsync_testing::{Redis, Suite, eventually};
 
@@ -28,6 +34,38 @@ fn main() -> ExitCode {
     );
     suite.test("a registry outlives a broken connection", reconnect);
     suite.test("partitions that are asked for get hot, and cool down", heat);
+    suite.test(
+        "changes are told once, and all of them after Redis was replaced",
+        changes::since,
+    );
+    suite.test("a worker that leaves is news", changes::news);
+    suite.test(
+        "an operator's grant is believed only with its signature",
+        changes::grants,
+    );
+    suite.test(
+        "records add up as the code that is simulated does it",
+        standing::sums,
+    );
+    suite.test("a report that is told twice counts once", standing::replay);
+    suite.test(
+        "what Redis has lost is restored, and nothing else",
+        standing::restore,
+    );
+    suite.test(
+        "evidence excludes the accused, once for a query",
+        evidence::convict,
+    );
+    suite.test(
+        "evidence is archived in batches that stay the same",
+        evidence::archive,
+    );
+    suite.test("an audit can be looked up", evidence::audit);
+    suite.test(
+        "one holder at a time has a lease, with a growing token",
+        lease::exclusive,
+    );
+    suite.test("all of it works in a Redis Cluster", cluster::all);
     suite.run()
 }
 
@@ -46,9 +84,14 @@ fn heartbeat(identity: &Identity, sent_at_ms: u64) -> Heartbeat {
         running: 1,
         waiting: 2,
         cached_bytes: 3,
+        concurrency: 1,
         memory_bytes: 0,
         disk_bytes: 0,
         profile: Default::default(),
+        grant: None,
+        ask: Amount(1),
+        versions: Default::default(),
+        holdings: Default::default(),
         interval_ms: 100,
         sent_at_ms,
     }

@@ -9,6 +9,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 use std::error::Error;
 use streamsync_core::{PROBLEM_MEDIA_TYPE, Problem, QueryId, Refusal, with_causes};
+use streamsync_registry::RegistryError;
 
 /// A failed request, as problem details (RFC 9457).
 pub(super) struct Failure(Box<Problem>);
@@ -59,6 +60,24 @@ impl Failure {
             "unknown table",
             detail,
         )
+    }
+
+    pub(super) fn no_worker(id: &str) -> Self {
+        let detail = format!("no worker `{id}` is registered; GET /v1/workers lists them");
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown-worker",
+            "unknown worker",
+            detail,
+        )
+    }
+
+    pub(super) fn no_audit(id: &str) -> Self {
+        let detail = format!(
+            "there is no audit of query `{id}`: only queries with \"verify\": \"fast\" have one, \
+             soon after their answer and for a day"
+        );
+        Self::new(StatusCode::NOT_FOUND, "no-audit", "no audit", detail)
     }
 
     pub(super) fn not_acceptable(accept: &str) -> Self {
@@ -151,9 +170,20 @@ impl From<RouterError> for Failure {
         match error {
             RouterError::Plan(error) => error.into(),
             RouterError::Race(error) => error.into(),
-            RouterError::Busy(_) => busy("busy"),
+            RouterError::Full(_) => busy("busy"),
             RouterError::NotReady => busy("not-ready"),
         }
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "registry",
+            "the registry cannot be reached",
+            error.to_string(),
+        )
     }
 }
 

@@ -1,0 +1,215 @@
+//! The workers as known at a moment.
+
+use crate::Record;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use streamsync_core::{
+    Amount, Class, Partition, WorkerId,
+    config::{Profile, RaceConfig},
+};
+use streamsync_registry::{Health, Heartbeat, Holdings, Standing, ranking};
+
+/// How many workers are ranked for each partition: its owners, and as many that stand in for them.
+const RANKED: usize = 2 * streamsync_registry::OWNERS;
+/// The partitions whose ranking is kept.
+const KEPT_RANKINGS: usize = 50_000;
+/// What a worker of which no stake is known counts as having: the least that one must have.
+const LEAST_STAKE: Amount = Amount(10_000 * Amount::STRM.0);
+/// The most stake that counts, so that nobody can buy all races.
+const MOST_STAKE: Amount = Amount(1_000_000 * Amount::STRM.0);
+
+/// What is known of one worker.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What it said last.
+    pub heartbeat: Arc<Heartbeat>,
+    /// Its state.
+    pub health: Health,
+    /// What the network thinks of it.
+    pub standing: Standing,
+    /// What this router itself has seen of it.
+    pub record: Arc<Record>,
+}
+
+/// A worker in a roster.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// What is known of it.
+    pub known: Known,
+    /// Who runs it.
+    pub operator: WorkerId,
+    /// stake^a · reputation^b / ask.
+    pub(crate) merit: f64,
+}
+
+impl Member {
+    /// Its name.
+    pub fn id(&self) -> WorkerId {
+        self.known.heartbeat.worker
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.known.record
+    }
+
+    pub(crate) fn holdings(&self) -> &Holdings {
+        &self.known.heartbeat.holdings
+    }
+
+    /// How well its profile suits a class.
+    pub(crate) fn suits(&self, class: Class) -> f64 {
+        match (class, self.known.heartbeat.profile) {
+            (Class::Lookup, Profile::Speed)
+            | (Class::Scan, Profile::Cache)
+            | (Class::Archive, Profile::Archive) => 1.0,
+            (Class::Lookup | Class::Archive, Profile::Cache) => 0.8,
+            (Class::Scan, Profile::Archive) | (Class::Archive, Profile::Speed) => 0.3,
+            (Class::Scan, Profile::Speed) | (Class::Lookup, Profile::Archive) => 0.2,
+        }
+    }
+}
+
+/// The workers that may be asked, as known at a moment. Immutable, so that a query sees one state.
+#[derive(Debug)]
+pub struct Roster {
+    members: Vec<Arc<Member>>,
+    places: HashMap<WorkerId, u32>,
+    /// How many different operators the healthy workers have.
+    operators: usize,
+    /// The middle of the healthy workers' latencies for each class, in seconds.
+    latency: [Option<f64>; Class::ALL.len()],
+    owners: Arc<Owners>,
+}
+
+/// The owners of partitions among a certain set of workers.
+#[derive(Debug, Default)]
+struct Owners {
+    among: Vec<(WorkerId, f64)>,
+    rankings: Mutex<HashMap<Partition, Arc<[WorkerId]>>>,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self::new(Vec::new(), &RaceConfig::default(), 0, None)
+    }
+}
+
+impl Roster {
+    /// A roster of the workers that may be asked at a time in milliseconds since 1970: not those
+    /// that failed, and not those that are excluded. What was worked out for the roster before is
+    /// used again if it still holds.
+    pub fn new(known: Vec<Known>, config: &RaceConfig, now_ms: u64, before: Option<&Self>) -> Self {
+        let eligible = known
+            .into_iter()
+            .filter(|one| one.health != Health::Failed && !one.standing.is_excluded(now_ms));
+        let mut members: Vec<Arc<Member>> = eligible
+            .map(|known| {
+                Arc::new(Member {
+                    operator: known.heartbeat.operator(),
+                    merit: merit(&known, config),
+                    known,
+                })
+            })
+            .collect();
+        members.sort_by_key(|member| member.id());
+        let healthy = || {
+            let healthy = |member: &&Arc<Member>| member.known.health == Health::Healthy;
+            members.iter().filter(healthy)
+        };
+        let operators: BTreeSet<_> = healthy().map(|member| member.operator).collect();
+        let among: Vec<_> = healthy()
+            .map(|member| (member.id(), member.known.heartbeat.weight()))
+            .collect();
+        let owners = match before {
+            Some(before) if before.owners.among == among => Arc::clone(&before.owners),
+            _ => Arc::new(Owners {
+                among,
+                rankings: Mutex::default(),
+            }),
+        };
+        let latency = Class::ALL.map(|class| {
+            let mut known: Vec<f64> = healthy()
+                .filter_map(|member| member.record().latency(class))
+                .map(|latency| latency.as_secs_f64())
+                .collect();
+            if known.is_empty() {
+                return None;
+            }
+            let middle = known.len() / 2;
+            Some(*known.select_nth_unstable_by(middle, f64::total_cmp).1)
+        });
+        let places = (0..)
+            .zip(&members)
+            .map(|(place, member)| (member.id(), place));
+        Self {
+            places: places.collect(),
+            operators: operators.len(),
+            latency,
+            owners,
+            members,
+        }
+    }
+
+    /// The workers, sorted by id.
+    pub fn members(&self) -> &[Arc<Member>] {
+        &self.members
+    }
+
+    /// A worker by name.
+    pub fn member(&self, worker: WorkerId) -> Option<&Arc<Member>> {
+        self.place(worker)
+            .map(|place| &self.members[place as usize])
+    }
+
+    /// How many different operators its healthy workers have.
+    pub fn operators(&self) -> usize {
+        self.operators
+    }
+
+    pub(crate) fn place(&self, worker: WorkerId) -> Option<u32> {
+        self.places.get(&worker).copied()
+    }
+
+    /// The healthy workers that keep a partition, and those that would next, best first.
+    pub(crate) fn ranked(&self, partition: &Partition) -> Arc<[WorkerId]> {
+        let rankings = || {
+            let rankings = &self.owners.rankings;
+            rankings.lock().unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(known) = rankings().get(partition) {
+            return Arc::clone(known);
+        }
+        let among = self.owners.among.iter().copied();
+        let ranked: Arc<[WorkerId]> = ranking(partition, among, RANKED).into();
+        let mut kept = rankings();
+        if kept.len() >= KEPT_RANKINGS {
+            kept.clear();
+        }
+        kept.insert(partition.clone(), Arc::clone(&ranked));
+        ranked
+    }
+
+    /// How fast a worker is beside the others, 0.1 to 10; 1 where nothing is known.
+    pub(crate) fn speed(&self, member: &Member, class: Class) -> f64 {
+        let own = member
+            .record()
+            .latency(class)
+            .as_ref()
+            .map(Duration::as_secs_f64);
+        match (self.latency[class.index()], own) {
+            (Some(middle), Some(own)) if own > 0.0 => (middle / own).clamp(0.1, 10.0),
+            _ => 1.0,
+        }
+    }
+}
+
+fn merit(known: &Known, config: &RaceConfig) -> f64 {
+    let stake = known.standing.stake.unwrap_or(LEAST_STAKE);
+    let stake = stake.clamp(LEAST_STAKE, MOST_STAKE).0 as f64 / LEAST_STAKE.0 as f64;
+    let reputation = known.standing.reputation.score();
+    let ask = known.heartbeat.ask.0.max(1) as f64;
+    stake.powf(config.stake_exponent) * reputation.powf(config.reputation_exponent) / ask
+}

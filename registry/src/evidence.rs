@@ -1,0 +1,138 @@
+//! Evidence against workers that answered wrongly: family `evidence`, a stream.
+
+use crate::{Registry, RegistryError, standing::REMEMBERED};
+use redis::{Script, Value, streams::StreamRangeReply};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
+use streamsync_core::{Query, SignedAnswer, WorkerId};
+
+static CONVICT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("convict.lua")));
+static BOUNDARY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("boundary.lua")));
+
+/// What proves, or shows, that workers answered a query wrongly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The query, with the snapshot that it was pinned to: anyone can run it again.
+    pub query: Query,
+    /// Every signed answer to it, of those that agree and of those that do not.
+    pub answers: Vec<SignedAnswer>,
+    /// The workers found to be wrong, with what they did.
+    pub accused: BTreeMap<WorkerId, Offence>,
+    /// When the router found so, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// What a worker did.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Offence {
+    /// It signed an answer that the majority contradicts: its signature proves it.
+    WrongAnswer,
+    /// It sent what no honest worker sends: rows other than it signed, another's signature, an
+    /// answer to something else. Only the router saw it.
+    Dishonest,
+}
+
+impl Offence {
+    /// Its name, as in the lake's table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WrongAnswer => "wrong-answer",
+            Self::Dishonest => "dishonest",
+        }
+    }
+}
+
+/// Evidence with its place in the stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FiledEvidence {
+    /// Its place: `milliseconds-number`, ascending.
+    pub id: String,
+    /// The evidence; `None` where this version cannot read it.
+    pub evidence: Option<Evidence>,
+}
+
+impl Registry {
+    /// Files evidence, takes the reputation of the accused, and excludes them for `exclusion`,
+    /// twice as long at each further conviction. All routers are told at once. Evidence on the same
+    /// query that was filed before changes nothing; then this returns false.
+    pub async fn convict(
+        &self,
+        evidence: &Evidence,
+        exclusion: Duration,
+    ) -> Result<bool, RegistryError> {
+        let mut call = CONVICT.prepare_invoke();
+        call.key(self.key(&format!("convicted:{}", evidence.query.id)))
+            .key(self.key("evidence"))
+            .key(self.key("standings"))
+            .arg(self.key(""))
+            .arg(REMEMBERED.as_millis() as u64)
+            .arg(exclusion.as_millis() as u64)
+            .arg(serde_json::to_string(evidence)?)
+            .arg(self.news_channel());
+        for accused in evidence.accused.keys() {
+            call.arg(accused.to_string());
+        }
+        call.invoke_async(&mut self.redis())
+            .await
+            .map_err(self.failed("file evidence"))
+    }
+
+    /// The oldest evidence that was not archived yet, up to a boundary that stays the same until
+    /// [`Registry::evidence_archived`]: whoever archives, and however often, has the same before
+    /// him.
+    pub async fn evidence_to_archive(
+        &self,
+        most: usize,
+    ) -> Result<Vec<FiledEvidence>, RegistryError> {
+        let failed = self.failed("read evidence");
+        let mut redis = self.redis();
+        let boundary: Option<String> = BOUNDARY
+            .key(self.key("evidence"))
+            .key(self.key("evidence:boundary"))
+            .arg(most)
+            .invoke_async(&mut redis)
+            .await
+            .map_err(&failed)?;
+        let Some(boundary) = boundary else {
+            return Ok(Vec::new());
+        };
+        let entries: StreamRangeReply = redis::cmd("XRANGE")
+            .arg(self.key("evidence"))
+            .arg("-")
+            .arg(boundary)
+            .query_async(&mut redis)
+            .await
+            .map_err(&failed)?;
+        let filed = entries.ids.into_iter().map(|entry| FiledEvidence {
+            evidence: entry
+                .get::<String>("evidence")
+                .and_then(|json| serde_json::from_str(&json).ok()),
+            id: entry.id,
+        });
+        Ok(filed.collect())
+    }
+
+    /// Forgets evidence up to and including an id, once it is in the lake.
+    pub async fn evidence_archived(&self, last: &str) -> Result<(), RegistryError> {
+        // The first id after the last one: XTRIM keeps what is not smaller.
+        let next = match last.split_once('-') {
+            Some((millis, number)) => {
+                let number: u64 = number.parse().unwrap_or(u64::MAX);
+                format!("{millis}-{}", number.saturating_add(1))
+            }
+            None => last.to_owned(),
+        };
+        redis::pipe()
+            .atomic()
+            .cmd("XTRIM")
+            .arg(self.key("evidence"))
+            .arg("MINID")
+            .arg(next)
+            .del(self.key("evidence:boundary"))
+            .query_async::<Value>(&mut self.redis())
+            .await
+            .map(drop)
+            .map_err(self.failed("trim evidence"))
+    }
+}
