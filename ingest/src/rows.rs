@@ -43,7 +43,7 @@ impl BlockRows {
             let slot = block.slot;
             return Err(RowsError::TooManyAccounts { slot, accounts });
         }
-        let batches = tables::definitions().iter().map(|definition| {
+        let batches = tables::chain().iter().map(|definition| {
             let columns = columns(definition.name, block)?;
             RecordBatch::try_new(definition.schema.clone(), columns).map_err(|source| {
                 RowsError::Schema {

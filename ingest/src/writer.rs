@@ -49,7 +49,7 @@ impl Writer {
         progress: Arc<dyn Progress>,
     ) -> Result<Self, IngestError> {
         lake.create_tables().await?;
-        let opening = tables::definitions().iter();
+        let opening = tables::chain().iter();
         let opening: Vec<BoxFuture<'_, _>> = opening
             .map(|definition| open_table(lake, definition.name).boxed())
             .collect();

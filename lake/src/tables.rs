@@ -62,8 +62,16 @@ pub fn bucket(key: &str) -> i32 {
     i32::from(md5::Md5::digest(key.as_bytes())[0] >> 4)
 }
 
-/// Every table that ingest fills. `blocks` is the last, and is committed last, so that a slot in
-/// `blocks` is complete in all other tables.
+/// The tables that ingest fills with blocks of the chain. `blocks` is the last, and is committed
+/// last, so that a slot in `blocks` is complete in all other tables.
+pub fn chain() -> &'static [TableDefinition] {
+    let not_chain = |definition: &TableDefinition| definition.name == "evidence";
+    let all = definitions();
+    let end = all.iter().position(not_chain).unwrap_or(all.len());
+    &all[..end]
+}
+
+/// Every table: first those of [`chain`], then what the network keeps about itself.
 pub fn definitions() -> &'static [TableDefinition] {
     static DEFINITIONS: LazyLock<Vec<TableDefinition>> = LazyLock::new(|| {
         vec![

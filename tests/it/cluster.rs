@@ -19,7 +19,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Cluster {
     pub url: String,
     pub client: Client,
-    pub redis: streamsync_testing::Redis,
+    /// Ends with the cluster.
+    _redis: streamsync_testing::Redis,
     pub process: Child,
     folder: TempDir,
 }
@@ -29,6 +30,9 @@ pub fn streamsync() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamsync"));
     command
         .env("STREAMSYNC_TELEMETRY__LOG", "error")
+        // Of the S3 server for tests; a folder needs none.
+        .env("STREAMSYNC_BUCKET__ACCESS_KEY_ID", "test")
+        .env("STREAMSYNC_BUCKET__SECRET_ACCESS_KEY", "test")
         .kill_on_drop(true)
         .stdin(Stdio::null());
     command
@@ -100,7 +104,7 @@ impl Cluster {
         let cluster = Self {
             url,
             client: Client::new(),
-            redis,
+            _redis: redis,
             process,
             folder,
         };

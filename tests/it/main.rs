@@ -1,10 +1,14 @@
 //! The real binary: `streamsync dev` with its own Redis and worker processes, asked over HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adversary;
+mod byzantine;
+mod chaos;
 mod cluster;
 mod crash;
+mod fault_proxy;
 mod faults;
-mod liar;
+mod network;
 mod queries;
 mod readers;
 mod set_up;
@@ -37,7 +41,27 @@ fn main() -> std::process::ExitCode {
         "the whole of it stops cleanly when told to",
         faults::clean_stop,
     );
-    suite.test("a worker that lies never wins and is named", liar::named);
+    suite.test(
+        "who lies is found out by one router, excluded by all, and on record in the lake",
+        byzantine::found_out,
+    );
+    suite.test("fast answers are audited", byzantine::audited);
+    suite.test(
+        "the workers of one operator cannot confirm each other",
+        byzantine::one_operator,
+    );
+    suite.test(
+        "ten thousand queries in a storm: no wrong answer, none lost",
+        chaos::storm,
+    );
+    suite.test(
+        "what happens while Redis is away is told when it is back",
+        chaos::spooled,
+    );
+    suite.needs_s3(
+        "a bucket that fails costs time and no answer",
+        chaos::bucket,
+    );
     suite.needs(
         "every table opens in another Delta reader with the same counts",
         fixtures().zip(python()),

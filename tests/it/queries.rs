@@ -175,7 +175,7 @@ pub async fn bad_input() {
 pub async fn listings() {
     let cluster = Cluster::synthetic(3).await;
     let tables = cluster.get("/v1/tables").await;
-    assert_eq!(tables["tables"].as_array().unwrap().len(), 9);
+    assert_eq!(tables["tables"].as_array().unwrap().len(), 10);
     let blocks = cluster.get("/v1/tables/blocks").await;
     let count = cluster.number("select count(*) from blocks").await;
     assert_eq!(blocks["rows"].as_i64(), Some(count));

@@ -164,6 +164,9 @@ impl Session {
             return Ok(());
         }
         self.views.remove(name);
+        // DuckDB notices that a table changed under a prepared statement, but not always that a view
+        // did: a plan made while there were no files goes on to find none.
+        self.connection.flush_prepared_statement_cache();
         let view = format!("CREATE OR REPLACE TEMP VIEW {name} AS {text}");
         self.connection.execute_batch(&view)?;
         self.views.insert(name.to_owned(), text);

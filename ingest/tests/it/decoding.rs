@@ -79,7 +79,7 @@ pub fn add(suite: &mut Suite) {
         });
         let [json, base64, parsed] = blocks.map(|block| BlockRows::build(&block).unwrap());
         assert_eq!(json.batches.len(), 9);
-        for (index, definition) in tables::definitions().iter().enumerate() {
+        for (index, definition) in tables::chain().iter().enumerate() {
             assert!(json.batches[index].num_rows() > 0, "{}", definition.name);
             assert_eq!(
                 json.batches[index], base64.batches[index],
@@ -314,7 +314,7 @@ pub fn protobuf(folder: &Path, slot: u64) -> Block {
 }
 
 fn table<'a>(rows: &'a BlockRows, name: &str) -> &'a RecordBatch {
-    let mut definitions = tables::definitions().iter();
+    let mut definitions = tables::chain().iter();
     let index = definitions.position(|definition| definition.name == name);
     let batch = &rows.batches[index.unwrap()];
     assert_eq!(lines(batch).len(), batch.num_rows());

@@ -48,7 +48,7 @@ pub async fn rows(lake: &Lake, name: &str) -> RecordBatch {
 /// Every row of every table as text, sorted, so that lakes can be compared.
 pub async fn contents(lake: &Lake) -> BTreeMap<&'static str, Vec<String>> {
     let mut contents = BTreeMap::new();
-    for definition in tables::definitions() {
+    for definition in tables::chain() {
         let rows = rows(lake, definition.name).await;
         contents.insert(definition.name, lines(&rows));
     }
@@ -70,7 +70,7 @@ pub fn lines(rows: &RecordBatch) -> Vec<String> {
 /// The number of rows of every table.
 pub async fn counts(lake: &Lake) -> BTreeMap<&'static str, u64> {
     let mut counts = BTreeMap::new();
-    for definition in tables::definitions() {
+    for definition in tables::chain() {
         let table = table(lake, definition.name).await;
         let files = table.files().await.unwrap();
         let rows = files.iter().map(|file| file.rows.unwrap()).sum();

@@ -7,7 +7,7 @@ use streamsync_lake::{Append, Lake, tables};
 use streamsync_testing::Suite;
 
 /// Opens every table below the folder given and prints, as JSON by name, its version, its number
-/// of rows and the sum of its slots.
+/// of rows and the sum of its slots, if it has any.
 const SCRIPT: &str = r#"
 import json, pathlib, sys
 from deltalake import DeltaTable, QueryBuilder
@@ -15,7 +15,8 @@ seen = {}
 for folder in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     table = DeltaTable(str(folder))
     query = QueryBuilder().register("t", table)
-    found = query.execute("SELECT count(*), coalesce(sum(slot), 0) FROM t").read_all()
+    slots = "slot" if any(field.name == "slot" for field in table.schema().fields) else "0"
+    found = query.execute(f"SELECT count(*), coalesce(sum({slots}), 0) FROM t").read_all()
     seen[folder.name] = [table.version()] + [found.column(i)[0].as_py() for i in (0, 1)]
 print(json.dumps(seen))
 "#;

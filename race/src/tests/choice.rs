@@ -129,8 +129,9 @@ fn owners_race_and_others_now_and_then() {
 #[test]
 fn what_makes_a_worker_better_makes_it_race_more() {
     let partitions: Vec<Partition> = Vec::new();
+    type Better = Box<dyn Fn(u16) -> crate::Known>;
     let base = |number| known(number);
-    let better: [(&str, Box<dyn Fn(u16) -> crate::Known>); 5] = [
+    let better: [(&str, Better); 5] = [
         (
             "stake",
             Box::new(|number| {
@@ -170,7 +171,7 @@ fn what_makes_a_worker_better_makes_it_race_more() {
                 known
             }),
         ),
-        ("an idle queue", Box::new(|number| known(number))),
+        ("an idle queue", Box::new(known)),
     ];
     for (what, better) in better {
         let known: Vec<_> = (0..20)

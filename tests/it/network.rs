@@ -1,0 +1,197 @@
+//! A network of single processes: workers and routers that can be killed one by one.
+
+use crate::cluster::{PATIENCE, run, streamsync, text};
+use reqwest::Client;
+use serde_json::{Value, json};
+use std::{net::TcpListener, path::PathBuf, process::Stdio};
+use streamsync_core::config::RedisConfig;
+use streamsync_registry::Registry;
+use streamsync_testing::{Redis, eventually};
+use tempfile::TempDir;
+use tokio::process::Child;
+
+pub struct Network {
+    pub redis: Redis,
+    pub client: Client,
+    pub workers: Vec<WorkerProcess>,
+    pub routers: Vec<RouterProcess>,
+    bucket: Vec<String>,
+    folder: TempDir,
+}
+
+pub struct WorkerProcess {
+    pub endpoint: String,
+    arguments: Vec<String>,
+    child: Child,
+}
+
+pub struct RouterProcess {
+    pub url: String,
+    arguments: Vec<String>,
+    child: Child,
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+impl Network {
+    /// A network over a few synthetic blocks in a folder.
+    pub async fn synthetic() -> Self {
+        let folder = TempDir::new().unwrap();
+        let lake = folder.path().join("lake").display().to_string();
+        Self::over(folder, vec!["--bucket".to_owned(), lake]).await
+    }
+
+    /// A network over a bucket, given as flags; a few synthetic blocks are put there.
+    pub async fn over(folder: TempDir, bucket: Vec<String>) -> Self {
+        let mut ingest = vec!["ingest", "--synthetic", "7,20,200"];
+        ingest.extend(bucket.iter().map(String::as_str));
+        let ingest = run(&ingest).await;
+        assert!(ingest.status.success(), "{}", text(&ingest.stderr));
+        Self {
+            redis: Redis::start().await,
+            client: Client::new(),
+            workers: Vec::new(),
+            routers: Vec::new(),
+            bucket,
+            folder,
+        }
+    }
+
+    pub async fn registry(&self) -> Registry {
+        let config = RedisConfig {
+            url: self.redis.url().parse().unwrap(),
+            ..Default::default()
+        };
+        Registry::connect(&config).await.unwrap()
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    fn flags(&self, role: &str) -> Vec<String> {
+        let mut flags = vec![role.to_owned(), "--redis-url".to_owned(), self.redis.url()];
+        flags.extend(self.bucket.iter().cloned());
+        flags
+    }
+
+    /// Starts a worker; with its flags besides the bucket, Redis and its address.
+    pub fn start_worker(&mut self, flags: &[&str]) {
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut arguments = self.flags("worker");
+        arguments.extend(["--listen".to_owned(), address.clone()]);
+        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let child = spawn(&arguments);
+        self.workers.push(WorkerProcess {
+            endpoint: format!("http://{address}"),
+            arguments,
+            child,
+        });
+    }
+
+    /// Starts a router, and waits until it can answer.
+    pub async fn start_router(&mut self, flags: &[&str]) {
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut arguments = self.flags("router");
+        arguments.extend(["--listen".to_owned(), address.clone()]);
+        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let child = spawn(&arguments);
+        let router = RouterProcess {
+            url: format!("http://{address}"),
+            arguments,
+            child,
+        };
+        router.await_ready(&self.client).await;
+        self.routers.push(router);
+    }
+
+    pub async fn get(&self, router: usize, path: &str) -> Value {
+        let url = format!("{}{path}", self.routers[router].url);
+        self.client
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
+    }
+
+    /// What a router says of a worker, if it knows it.
+    pub async fn worker(&self, router: usize, id: &str) -> Option<Value> {
+        let listed = self.get(router, "/v1/workers").await;
+        let workers = listed["workers"].as_array().unwrap().clone();
+        workers.into_iter().find(|worker| worker["worker"] == id)
+    }
+
+    pub async fn await_healthy(&self, router: usize, count: usize) {
+        eventually(PATIENCE, async || {
+            let listed = self.get(router, "/v1/workers").await;
+            let workers = listed["workers"].as_array().unwrap();
+            let healthy = workers
+                .iter()
+                .filter(|worker| worker["health"] == "healthy");
+            healthy.count() == count
+        })
+        .await;
+    }
+
+    pub async fn ask(&self, router: usize, body: Value) -> reqwest::Result<reqwest::Response> {
+        let url = format!("{}/v1/query", self.routers[router].url);
+        self.client.post(url).json(&body).send().await
+    }
+
+    pub async fn rows(&self, router: usize, sql: &str) -> Value {
+        let response = self.ask(router, json!({ "sql": sql })).await.unwrap();
+        let status = response.status();
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(status, 200, "{sql}: {body}");
+        body["rows"].clone()
+    }
+}
+
+fn spawn(arguments: &[String]) -> Child {
+    let mut command = streamsync();
+    command.args(arguments).stdout(Stdio::null());
+    command.spawn().unwrap()
+}
+
+impl WorkerProcess {
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    pub fn restart(&mut self) {
+        self.child = spawn(&self.arguments);
+    }
+}
+
+impl RouterProcess {
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    pub async fn restart(&mut self, client: &Client) {
+        self.child = spawn(&self.arguments);
+        self.await_ready(client).await;
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub async fn stop(&mut self) {
+        let process = self.child.id().unwrap().to_string();
+        let told = std::process::Command::new("kill").arg(process).status();
+        assert!(told.unwrap().success());
+        assert!(self.child.wait().await.unwrap().success());
+    }
+
+    async fn await_ready(&self, client: &Client) {
+        eventually(PATIENCE, async || {
+            let ready = client.get(format!("{}/readyz", self.url)).send().await;
+            ready.is_ok_and(|ready| ready.status() == 200)
+        })
+        .await;
+    }
+}
