@@ -63,8 +63,8 @@ struct Candidate<'a> {
 /// and Spirakis, "Weighted random sampling with a reservoir", IPL 2006): the draw `-ln(u) / weight`,
 /// smallest first. With the probability `exploration` a racer's place goes to anyone instead.
 ///
-/// Suspect workers are reserves, behind all healthy ones. A worker whose circuit is open is not
-/// asked. No two racers have the same operator, as long as there are enough operators for a quorum.
+/// Suspect workers are reserves, behind all healthy ones, and those whose circuit is open are the
+/// last. No two racers have the same operator, as long as there are enough operators for a quorum.
 pub fn choose(
     roster: &Roster,
     asked: Asked<'_>,
@@ -72,14 +72,12 @@ pub fn choose(
     now: Duration,
     random: &mut impl Rng,
 ) -> Choice {
-    let mut drawn: Vec<(bool, f64, &Arc<Member>)> = candidates(roster, asked, random)
+    let mut drawn: Vec<(Hope, f64, &Arc<Member>)> = candidates(roster, asked, random)
         .into_iter()
-        .filter(|one| one.member.record().circuit(now) != Circuit::Open)
         .map(|one| {
-            let member = one.member;
             let weight = weight(roster, &one, asked.class, now);
             let draw = -even(random).ln() / weight;
-            (member.known.health != Health::Healthy, draw, member)
+            (hope(one.member, now), draw, one.member)
         })
         .collect();
     drawn.sort_by(|one, other| {
@@ -103,7 +101,7 @@ pub fn choose(
     let mut racers = first;
     let alone = racers.len();
     racers.append(&mut again);
-    let healthy = |member: &&Arc<Member>| member.known.health == Health::Healthy;
+    let healthy = |member: &&Arc<Member>| hope(member, now) == Hope::Good;
     let able = racers.iter().take(alone).filter(healthy).count();
     let running = if able >= asked.needed {
         config.racers.min(able)
@@ -190,7 +188,7 @@ fn explore<'a>(
             continue;
         }
         let other = &members[random.random_range(0..members.len())];
-        if other.known.health != Health::Healthy || other.record().circuit(now) == Circuit::Open {
+        if hope(other, now) != Hope::Good {
             continue;
         }
         let here = |member: &&Arc<Member>| member.id() == other.id();
@@ -201,9 +199,29 @@ fn explore<'a>(
                 let replaced = std::mem::replace(&mut order[place], other);
                 order.push(replaced);
                 // Suspects stay last.
-                order.sort_by_key(|member| member.known.health);
+                order.sort_by_key(|member| hope(member, now));
             }
         }
+    }
+}
+
+/// How much hope there is that a worker answers.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Hope {
+    Good,
+    /// It missed heartbeats.
+    Little,
+    /// Its circuit is open.
+    Least,
+}
+
+fn hope(member: &Member, now: Duration) -> Hope {
+    if member.record().circuit(now) == Circuit::Open {
+        Hope::Least
+    } else if member.known.health == Health::Healthy {
+        Hope::Good
+    } else {
+        Hope::Little
     }
 }
 

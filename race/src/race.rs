@@ -175,7 +175,7 @@ impl<O: Clone + Eq> Race<O> {
             return Vec::new();
         };
         let took = now.saturating_sub(runner.began);
-        runner.member.record().answered(class, took);
+        runner.member.record().answered(class, took, now);
         runner.end = End::Answered(outcome, now);
         // A disagreement is as bad as a failure: somebody has to settle it.
         let disputed = self.votes().nth(1).is_some();
@@ -218,7 +218,7 @@ impl<O: Clone + Eq> Race<O> {
         let Some(runner) = answered else {
             return Vec::new();
         };
-        runner.member.record().failed_after_answer(now, jitter);
+        runner.member.record().broke_promise(now, jitter);
         runner.end = End::Withdrawn(failure);
         self.open = true;
         self.replenish(now)
@@ -296,8 +296,13 @@ impl<O: Clone + Eq> Race<O> {
                     record.failed(now, jitter);
                     seen.failed = 1;
                 }
+                // Who began later, or in a race that nobody won, has not lost it.
+                End::Running if decided.is_none() || runner.began > self.began => {
+                    record.given_up();
+                }
                 End::Running => {
-                    record.hung_up(self.rules.class, now.saturating_sub(runner.began));
+                    let after = now.saturating_sub(runner.began);
+                    record.hung_up(self.rules.class, after, now, jitter);
                 }
                 End::Answered(outcome, _) => {
                     seen.answered = 1;
@@ -494,10 +499,7 @@ impl<O> Drop for Race<O> {
         }
         for runner in &self.runners {
             if matches!(runner.end, End::Running) {
-                runner
-                    .member
-                    .record()
-                    .hung_up(self.rules.class, Duration::ZERO);
+                runner.member.record().given_up();
             }
         }
     }

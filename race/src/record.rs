@@ -61,17 +61,17 @@ impl Record {
         self.seen().breaker.asked(now);
     }
 
-    pub(crate) fn answered(&self, class: Class, took: Duration) {
+    pub(crate) fn answered(&self, class: Class, took: Duration, now: Duration) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let mut seen = self.seen();
-        seen.breaker.worked();
+        seen.breaker.worked(now);
         seen.average(class, took);
     }
 
     pub(crate) fn busy(&self, now: Duration) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let mut seen = self.seen();
-        seen.breaker.hung_up();
+        seen.breaker.busy();
         seen.busy_until = now + BUSY_FOR;
     }
 
@@ -80,16 +80,22 @@ impl Record {
         self.seen().breaker.failed(now, jitter);
     }
 
-    /// Notes a failure of a worker that had answered already, and so is not in flight.
-    pub(crate) fn failed_after_answer(&self, now: Duration, jitter: f64) {
-        self.seen().breaker.failed(now, jitter);
+    /// Notes that a worker that had answered already, and so is not in flight, did not deliver.
+    pub(crate) fn broke_promise(&self, now: Duration, jitter: f64) {
+        self.seen().breaker.open(now, jitter);
     }
 
-    /// Notes that it was hung up on: that it takes at least so long is all that is known.
-    pub(crate) fn hung_up(&self, class: Class, after: Duration) {
+    /// Notes that nobody waits for its answer any more, for a reason that is not its own.
+    pub(crate) fn given_up(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.seen().breaker.busy();
+    }
+
+    /// Notes that others were faster: that it takes at least so long is all that is known.
+    pub(crate) fn hung_up(&self, class: Class, after: Duration, now: Duration, jitter: f64) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let mut seen = self.seen();
-        seen.breaker.hung_up();
+        seen.breaker.hung_up(now, jitter);
         if after.as_secs_f64() > seen.latency[class.index()] {
             seen.average(class, after);
         }

@@ -28,6 +28,9 @@ use tokio::sync::Semaphore;
 /// How many disputes are looked into at the same time; during more of them, further ones are left.
 const DISPUTES: usize = 16;
 
+/// The shortest time after which a winner that sends nothing is given up.
+const SHORTEST_STALL: Duration = Duration::from_millis(100);
+
 /// A router. Cheap to clone; all clones are the same router.
 #[derive(Clone)]
 pub struct Router(Arc<Inner>);
@@ -200,6 +203,12 @@ impl Router {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How long the winner may send nothing: by far longer than whole races of the class take.
+    fn stall(&self, class: Class) -> Duration {
+        let longest = Duration::from_millis(self.0.race.stall_ms);
+        (self.latency().p95(class) * 10).clamp(SHORTEST_STALL.min(longest), longest)
+    }
+
     /// Answers a query. Dropping the future stops all its racers.
     pub async fn query(&self, id: QueryId, client: Client, ask: Ask) -> Result<Raced, RouterError> {
         let inner = &self.0;
@@ -252,7 +261,7 @@ impl Router {
             outbox: inner.outbox.clone(),
             choice,
             rules,
-            stall: Duration::from_millis(inner.race.stall_ms),
+            stall: self.stall(class),
             random,
             clock: Arc::clone(&inner.clock),
             deadline,

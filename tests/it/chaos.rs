@@ -38,7 +38,7 @@ struct Tally {
     answered: AtomicUsize,
     /// Queries that were told why they have no answer, by the type of the problem.
     refused: Mutex<BTreeMap<String, usize>>,
-    /// Queries whose router was killed.
+    /// Queries whose router was killed, or not up again yet.
     cut_off: AtomicUsize,
 }
 
@@ -66,6 +66,9 @@ async fn ask(client: &Client, router: &str, (sql, expected): &Known, tally: &Tal
     if status == 200 {
         assert_eq!(body["rows"], *expected, "{sql}");
         tally.answered.fetch_add(1, Ordering::Relaxed);
+    } else if body["type"] == "/problems/not-ready" {
+        // Its router has just been started again.
+        tally.cut_off.fetch_add(1, Ordering::Relaxed);
     } else {
         let kind = body["type"].as_str().expect("an error says what it is");
         assert!(

@@ -19,8 +19,8 @@ pub struct RaceConfig {
     pub scan: Policy,
     /// How queries on days long past are raced.
     pub archive: Policy,
-    /// How long a racer whose answer is wanted may send nothing before another's is taken, in
-    /// milliseconds.
+    /// How long a racer whose rows are wanted may send nothing before another's are taken, in
+    /// milliseconds, at the most; ten times what races of the class lately took, if that is less.
     pub stall_ms: u64,
     /// The share of racers that are chosen at random, 0 to 0.5, so that workers without a record
     /// get one.

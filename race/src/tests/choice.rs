@@ -167,7 +167,7 @@ fn what_makes_a_worker_better_makes_it_race_more() {
                 known.record.asked(Duration::ZERO);
                 known
                     .record
-                    .answered(Class::Lookup, Duration::from_micros(100));
+                    .answered(Class::Lookup, Duration::from_micros(100), Duration::ZERO);
                 known
             }),
         ),
@@ -180,9 +180,11 @@ fn what_makes_a_worker_better_makes_it_race_more() {
                 (_, "latency") => {
                     let known = base(number);
                     known.record.asked(Duration::ZERO);
-                    known
-                        .record
-                        .answered(Class::Lookup, Duration::from_micros(300));
+                    known.record.answered(
+                        Class::Lookup,
+                        Duration::from_micros(300),
+                        Duration::ZERO,
+                    );
                     known
                 }
                 (_, "an idle queue") => changed(base(number), |heartbeat| heartbeat.waiting = 8),
@@ -240,15 +242,18 @@ fn who_says_that_it_has_the_partition_is_preferred() {
 }
 
 #[test]
-fn a_worker_whose_circuit_is_open_is_not_asked() {
+fn a_worker_whose_circuit_is_open_is_the_last_resort() {
     let known: Vec<_> = (0..10).map(known).collect();
     let broken = known[0].clone();
     for _ in 0..3 {
         broken.record.asked(Duration::ZERO);
         broken.record.failed(Duration::ZERO, 0.0);
     }
-    let races = races(&roster(known), &[], 500);
-    assert_eq!(races.get(&broken.heartbeat.worker), None);
+    let id = broken.heartbeat.worker;
+    let roster = roster(known);
+    assert_eq!(races(&roster, &[], 500).get(&id), None);
+    let choice = choose_for(&roster, &[], 1);
+    assert_eq!(choice.reserves.last().map(|last| last.id()), Some(id));
 }
 
 #[test]

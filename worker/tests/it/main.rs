@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         partitions,
     );
     suite.test("a table without files has no rows", empty_table);
+    suite.test("a table gets its first files and loses them", first_files);
     suite.test("parameters keep their types", parameters);
     suite.test("faults on the data are refused as such", data_faults);
     suite.test("too large an answer is refused", too_large);
@@ -233,6 +234,24 @@ async fn empty_table() {
         ..query(&fixture.table, COUNT).await
     };
     assert_eq!(integers(&fixture.worker.execute(query).await.unwrap()), [0]);
+}
+
+/// The same statement again: what was planned for a table without files is not used for one with
+/// some, nor the other way round.
+async fn first_files() {
+    let fixture = fixture("first-files").await;
+    let full = query(&fixture.table, COUNT).await;
+    let rows = integers(&fixture.worker.execute(full.clone()).await.unwrap());
+    assert_ne!(rows, [0]);
+    for _ in 0..2 {
+        let empty = Query {
+            partitions: vec![],
+            ..full.clone()
+        };
+        assert_eq!(integers(&fixture.worker.execute(empty).await.unwrap()), [0]);
+        let again = fixture.worker.execute(full.clone()).await.unwrap();
+        assert_eq!(integers(&again), rows);
+    }
 }
 
 async fn parameters() {
