@@ -10,6 +10,8 @@ use streamsync_core::config::Policy;
 
 /// The share of queries that have to be answered.
 const ANSWERED: f64 = 0.999;
+/// By how many queries a second and worker the load goes up.
+const STEP: u64 = 1_000;
 
 /// What the numbers rest on.
 pub fn assumptions(settings: &Settings) -> String {
@@ -19,13 +21,14 @@ pub fn assumptions(settings: &Settings) -> String {
         "Assumed: workers with {} cores, {mean:.0} us of one core for each execution (its \
          distribution as measured), {} us from router to worker and as much back (log-normal, sigma \
          0.3), all partitions at hand, {} partitions asked for with a skew of {}, queries at random \
-         times, one operator a worker, a queue of 64, no CPU time of routers. Seed {}, {} queries a \
-         row, the first fifth not counted.\n",
+         times, one operator a worker, a queue of 64, no CPU time of routers. Seed {}; {} s a row, \
+         {} queries at the most, the first fifth not counted.\n",
         settings.cores,
         settings.network_us,
         settings.partitions,
         settings.skew,
         settings.seed,
+        settings.seconds,
         settings.queries,
     )
 }
@@ -52,7 +55,8 @@ pub fn row(name: &str, outcome: &Outcome) -> String {
     )
 }
 
-/// The most queries a second at which a network of each size keeps the target, by bisection.
+/// The most queries a second at which a network of each size keeps the target: the load goes up in
+/// steps until it does not.
 pub fn capacity(settings: &Settings, simulate: impl Fn(Scenario) -> Outcome) -> String {
     let mut table = String::new();
     for (name, policy) in [("full", Policy::Full), ("hedged", Policy::Hedged)] {
@@ -62,41 +66,24 @@ pub fn capacity(settings: &Settings, simulate: impl Fn(Scenario) -> Outcome) -> 
         );
         let _ = writeln!(table, "{}", header(&title));
         for workers in &settings.workers {
-            let ask = |rate: f64| {
-                simulate(Scenario {
+            let mut best = Outcome::default();
+            for step in 1.. {
+                let outcome = simulate(Scenario {
                     workers: *workers,
-                    rate,
+                    rate: (step * STEP * *workers as u64) as f64,
                     policy,
                     ..Scenario::default()
-                })
-            };
-            let best = most(settings, *workers, ask);
+                });
+                let in_time = outcome.p99.as_secs_f64() * 1e3 <= settings.target_ms;
+                // More than all cores have is not kept up for long.
+                if !in_time || outcome.answered < ANSWERED || outcome.utilisation >= 0.95 {
+                    break;
+                }
+                best = outcome;
+            }
             let _ = writeln!(table, "{}", row(&workers.to_string(), &best));
         }
         table.push('\n');
     }
     table
-}
-
-fn most(settings: &Settings, workers: usize, ask: impl Fn(f64) -> Outcome) -> Outcome {
-    let in_time = |outcome: &Outcome| {
-        outcome.answered >= ANSWERED && outcome.p99.as_secs_f64() * 1e3 <= settings.target_ms
-    };
-    // What all cores could do if each query were executed once.
-    let service = ServiceTimes::load(settings.service.as_deref());
-    let mean = service.map_or(1e-3, |service| service.mean().as_secs_f64());
-    let all = workers as f64 * f64::from(settings.cores) / mean;
-    let (mut low, mut high) = (0.0, all / 2.0);
-    let mut best = Outcome::default();
-    for _ in 0..7 {
-        let rate = ((low + high) / 2.0).round();
-        let outcome = ask(rate);
-        if in_time(&outcome) {
-            low = rate;
-            best = outcome;
-        } else {
-            high = rate;
-        }
-    }
-    best
 }

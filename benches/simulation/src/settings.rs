@@ -38,7 +38,10 @@ pub struct Settings {
     /// The p99 that a network must keep in the capacity table, in milliseconds.
     #[arg(long, default_value_t = 8.0)]
     pub target_ms: f64,
-    /// How many queries are simulated for each row.
+    /// How many seconds are simulated for each row.
+    #[arg(long, default_value_t = 3.0)]
+    pub seconds: f64,
+    /// The most queries that are simulated for each row; large networks answer them in less time.
     #[arg(long, default_value_t = 200_000)]
     pub queries: u64,
     /// The workers of the sweeps.

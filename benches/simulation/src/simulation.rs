@@ -121,6 +121,8 @@ struct Network<'a> {
     took: Vec<Duration>,
     failed: u64,
     popularity: Vec<f64>,
+    /// How many queries are asked.
+    total: u64,
 }
 
 /// Simulates one network.
@@ -210,6 +212,7 @@ impl<'a> Network<'a> {
             took: Vec::new(),
             failed: 0,
             popularity,
+            total: ((scenario.rate * settings.seconds) as u64).clamp(1, settings.queries),
         };
         network.renew(Duration::ZERO);
         network.agenda.add(Duration::ZERO, Event::Arrival);
@@ -247,7 +250,7 @@ impl<'a> Network<'a> {
     fn arrive(&mut self, now: Duration) {
         let number = self.arrived;
         self.arrived += 1;
-        if self.arrived < self.settings.queries {
+        if self.arrived < self.total {
             let gap = -(1.0 - self.random.random::<f64>()).ln() / self.scenario.rate;
             self.agenda
                 .add(now + Duration::from_secs_f64(gap), Event::Arrival);
@@ -444,7 +447,7 @@ impl<'a> Network<'a> {
         if answered {
             self.latency.note(Class::Lookup, took);
         }
-        if number as f64 >= WARM_UP * self.settings.queries as f64 {
+        if number as f64 >= WARM_UP * self.total as f64 {
             if answered {
                 self.took.push(took);
             } else {
@@ -460,7 +463,7 @@ impl<'a> Network<'a> {
     }
 
     fn tick(&mut self, now: Duration) {
-        let half = self.arrived * 2 > self.settings.queries;
+        let half = self.arrived * 2 > self.total;
         for worker in &mut self.workers {
             worker.dead |= half && worker.dies;
             if worker.dead {
@@ -478,7 +481,7 @@ impl<'a> Network<'a> {
             reputation.add(&seen);
         }
         self.renew(now);
-        if self.arrived < self.settings.queries || !self.queries.is_empty() {
+        if self.arrived < self.total || !self.queries.is_empty() {
             self.agenda.add(now + TICK, Event::Tick);
         }
     }
@@ -500,7 +503,7 @@ impl<'a> Network<'a> {
             let place = (self.took.len() as f64 * share) as usize;
             self.took.get(place).copied().unwrap_or(DEADLINE)
         };
-        let simulated = self.settings.queries as f64 / self.scenario.rate;
+        let simulated = self.total as f64 / self.scenario.rate;
         let cores = self.workers.len() as f64 * f64::from(self.settings.cores);
         let busy: f64 = self
             .workers

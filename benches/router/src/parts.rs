@@ -1,0 +1,195 @@
+//! What is measured, one after the other.
+
+use crate::{
+    Fallible, Settings,
+    load::{self, Latencies, Request},
+    network::{Network, Shape},
+    slow_proxy, stages,
+};
+use reqwest::Client;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use streamsync_core::clock::{Clock, SystemClock};
+use streamsync_lake::tables;
+
+/// Clients at once when the ceiling is measured.
+const CLIENTS: usize = 32;
+/// Queries before anything is measured.
+const WARM_UP: usize = 2_000;
+
+pub async fn all(settings: &Settings) -> Fallible<()> {
+    let client = Client::builder().no_proxy().tcp_nodelay(true).build()?;
+    println!(
+        "{} queries/s for {} s, lookups by signature over {} transactions, 5 workers and a router \
+         on {} cores, loopback HTTP/2 without TLS, policy {}.\n",
+        settings.rate,
+        settings.seconds,
+        settings.blocks * 200,
+        std::thread::available_parallelism()?,
+        settings.policy,
+    );
+
+    let network = Network::start(settings, Shape::default()).await?;
+    let lookups = network.lookups(&client).await?;
+    warm(&client, &through(&network, &lookups)).await;
+    let (cpu, before) = (
+        network.router_cpu()?,
+        stages::read(&client, &network.router).await?,
+    );
+    let full = measure(&client, through(&network, &lookups), settings).await?;
+    let cpu = (network.router_cpu()? - cpu).as_secs_f64() / full.took.len().max(1) as f64;
+    let after = stages::read(&client, &network.router).await?;
+    println!("| what | p50 | p99 | p99.9 | failed |\n|---|---|---|---|---|");
+    print("five racers, quorum of three", &full);
+
+    let ceiling = load::ceiling(
+        &client,
+        &through(&network, &lookups),
+        CLIENTS,
+        settings.seconds / 4.0,
+    );
+    let ceiling = ceiling.await?;
+    let alone = single(settings, &client, &network, &lookups).await?;
+    print("one worker, asked directly", &alone);
+    drop(network);
+
+    let one = Shape {
+        racers: 1,
+        confirmations: Some(0),
+        detour: None,
+    };
+    let network = Network::start(settings, one).await?;
+    warm(&client, &through(&network, &lookups)).await;
+    let one = measure(&client, through(&network, &lookups), settings).await?;
+    print("one racer, through the router", &one);
+    drop(network);
+
+    let by = full.at(0.5) * 50;
+    let detour = |to: &str| slow_proxy::start(to, by);
+    let shape = Shape {
+        detour: Some(&detour),
+        ..Shape::default()
+    };
+    let network = Network::start(settings, shape).await?;
+    warm(&client, &through(&network, &lookups)).await;
+    let slow = measure(&client, through(&network, &lookups), settings).await?;
+    print(&format!("five racers, one {by:?} late"), &slow);
+
+    println!(
+        "\nThe router's CPU time for a raced lookup: {:.0} us.",
+        cpu * 1e6
+    );
+    println!("Ceiling with {CLIENTS} clients: {ceiling:.0} queries/s.");
+    let ratio = |one: Duration, other: Duration| one.as_secs_f64() / other.as_secs_f64();
+    println!(
+        "p99 of the quorum over that of one worker: {:.2}.",
+        ratio(full.at(0.99), alone.at(0.99))
+    );
+    println!(
+        "p99 with a slow racer over without: {:.2}.",
+        ratio(slow.at(0.99), full.at(0.99))
+    );
+    println!("\n| stage | mean |\n|---|---|");
+    for (stage, micros) in stages::means(&before, &after) {
+        println!("| {stage} | {micros:.0} us |");
+    }
+    Ok(())
+}
+
+fn through(network: &Network, lookups: &[Value]) -> Vec<Request> {
+    let request = |body: &Value| Request {
+        url: format!("{}/v1/query", network.router),
+        body: body.clone(),
+    };
+    lookups.iter().map(request).collect()
+}
+
+async fn warm(client: &Client, requests: &[Request]) {
+    for request in requests.iter().cycle().take(WARM_UP) {
+        let sent = client.post(&request.url).json(&request.body).send().await;
+        if let Ok(response) = sent {
+            let _ = response.bytes().await;
+        }
+    }
+}
+
+async fn measure(
+    client: &Client,
+    requests: Vec<Request>,
+    settings: &Settings,
+) -> Fallible<Latencies> {
+    load::run(
+        client,
+        Arc::new(requests),
+        settings.rate,
+        settings.seconds,
+        settings.seed,
+    )
+    .await
+}
+
+/// The same lookups, sent to one worker as the router would.
+async fn single(
+    settings: &Settings,
+    client: &Client,
+    network: &Network,
+    lookups: &[Value],
+) -> Fallible<Latencies> {
+    let h2 = Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy()
+        .build()?;
+    let table: Value = client
+        .get(format!("{}/v1/tables/signatures", network.router))
+        .send()
+        .await?
+        .json()
+        .await?;
+    let requests: Vec<Request> = lookups
+        .iter()
+        .filter_map(|lookup| {
+            let signature = lookup["params"][0].as_str()?;
+            let bucket = tables::bucket(signature).to_string();
+            Some(Request {
+                url: format!("{}/v1/execute", network.workers[1]),
+                body: json!({
+                    "id": "01890000-0000-7000-8000-000000000000",
+                    "sql": "SELECT slot, transaction_index FROM signatures WHERE signature = $1",
+                    "parameters": [signature],
+                    "snapshot": { "signatures": table["version"] },
+                    "partitions": [{ "table": "signatures", "values": { "bucket": bucket } }],
+                    "constraints": { "signatures": [
+                        { "column": "signature", "op": { "eq": signature } }
+                    ] },
+                    "ordered": false,
+                    "time_left_ms": 10_000,
+                    "max_rows": 1_000,
+                    "max_bytes": 1_000_000,
+                }),
+            })
+        })
+        .collect();
+    warm(&h2, &requests).await;
+    if let Some(file) = &settings.service_times {
+        let mut times = Vec::new();
+        for request in requests.iter().cycle().take(5_000) {
+            let began = SystemClock.monotonic();
+            let response = h2.post(&request.url).json(&request.body).send().await?;
+            response.error_for_status()?.bytes().await?;
+            times.push((SystemClock.monotonic() - began).as_secs_f64() * 1e6);
+        }
+        std::fs::write(file, serde_json::to_vec(&times)?)?;
+    }
+    measure(&h2, requests, settings).await
+}
+
+fn print(what: &str, latencies: &Latencies) {
+    let millis = |share: f64| latencies.at(share).as_secs_f64() * 1e3;
+    println!(
+        "| {what} | {:.2} ms | {:.2} ms | {:.2} ms | {} |",
+        millis(0.5),
+        millis(0.99),
+        millis(0.999),
+        latencies.failed,
+    );
+}
