@@ -7,7 +7,7 @@ export DUCKDB
 features := $(if $(filter bundled,$(DUCKDB)),--features bundled)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench race clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ check: setup ## Check format, lints, documentation, scripts, licences
 bench: setup ## Measure the worker against others; SCALE=10 or 100 for more data
 	@scripts/install-peers
 	@cargo run --release --package streamsync-bench-worker $(features) -- all --scale $(or $(SCALE),1)
+
+race: setup ## Measure a router with five workers, and simulate large networks
+	@cargo build --release --package streamsync --package streamsync-bench-router $(features)
+	@"$${CARGO_TARGET_DIR:-target}/release/bench-router" --command "$${CARGO_TARGET_DIR:-target}/release/streamsync"
+	@cargo run --release --package streamsync-bench-simulation
 
 clean: ## Delete what was built and downloaded
 	@localstack/stop

@@ -4,6 +4,8 @@ use crate::WorkerId;
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use std::{
+    cell::RefCell,
+    collections::HashMap,
     fmt,
     fs::OpenOptions,
     io::{self, Write},
@@ -116,11 +118,34 @@ impl fmt::Debug for Identity {
 impl WorkerId {
     /// Whether a signature of a message was made with this id's key. Weak keys are refused.
     pub fn verifies(&self, message: &[u8], signature: &Signature) -> bool {
-        VerifyingKey::from_bytes(self.as_bytes()).is_ok_and(|key| {
+        self.key().is_some_and(|key| {
             let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
             key.verify_strict(message, &signature).is_ok()
         })
     }
+
+    /// The key, decompressed. That takes a quarter as long as to verify a signature, and the same
+    /// keys come again and again, so each thread remembers those that it has seen.
+    fn key(&self) -> Option<VerifyingKey> {
+        KEYS.with_borrow_mut(|keys| {
+            if let Some(known) = keys.get(self) {
+                return Some(*known);
+            }
+            let key = VerifyingKey::from_bytes(self.as_bytes()).ok()?;
+            if keys.len() >= REMEMBERED_KEYS {
+                keys.clear();
+            }
+            keys.insert(*self, key);
+            Some(key)
+        })
+    }
+}
+
+/// How many keys a thread remembers.
+const REMEMBERED_KEYS: usize = 8_192;
+
+thread_local! {
+    static KEYS: RefCell<HashMap<WorkerId, VerifyingKey>> = RefCell::default();
 }
 
 impl fmt::Display for Signature {

@@ -35,6 +35,8 @@ enum ArchiveError {
     Rows(#[from] ArrowError),
     #[error("could not add evidence to the lake")]
     Append(#[from] AppendError),
+    #[error("evidence {0} was filed by a newer version; run that one to archive it")]
+    Newer(String),
 }
 
 /// Archives evidence until told to stop. Any number of routers may: one of them does it at a time,
@@ -77,6 +79,9 @@ async fn archive(lake: &Lake, registry: &Registry, holder: Uuid) -> Result<(), A
         let Some(last) = filed.last().map(|filed| filed.id.clone()) else {
             return Ok(());
         };
+        if let Some(unknown) = filed.iter().find(|filed| filed.evidence.is_none()) {
+            return Err(ArchiveError::Newer(unknown.id.clone()));
+        }
         let Some(definition) = tables::definition(TABLE) else {
             return Ok(());
         };
@@ -96,13 +101,15 @@ async fn archive(lake: &Lake, registry: &Registry, holder: Uuid) -> Result<(), A
     }
 }
 
-/// A place in the stream as one ascending number: the milliseconds, and a thousand places for what
+/// A place in the stream as one ascending number: the milliseconds, and a million places for what
 /// came in the same one.
 fn version(id: &str) -> i64 {
     let (millis, number) = id.split_once('-').unwrap_or((id, "0"));
     let millis: i64 = millis.parse().unwrap_or_default();
     let number: i64 = number.parse().unwrap_or_default();
-    millis.saturating_mul(1_000).saturating_add(number.min(999))
+    millis
+        .saturating_mul(1 << 20)
+        .saturating_add(number.min((1 << 20) - 1))
 }
 
 fn rows(table: &Table, filed: &[FiledEvidence]) -> Result<RecordBatch, ArrowError> {
@@ -153,4 +160,20 @@ fn contradicted_by(evidence: &Evidence) -> i32 {
         *votes.entry(format!("{:?}", answer.outcome)).or_default() += 1;
     }
     votes.into_values().max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_ascend_with_the_stream() {
+        let ids = ["5-0", "5-1", "5-1000", "6-0", "1795251286874-0"];
+        let versions = ids.map(version);
+        assert!(
+            versions.is_sorted_by(|one, other| one < other),
+            "{versions:?}"
+        );
+        assert!(versions[0] > 0);
+    }
 }

@@ -19,6 +19,9 @@ pub struct Network {
     _folder: TempDir,
 }
 
+/// Makes the address of a worker into another that leads there.
+pub type Detour = dyn Fn(&str) -> Fallible<String>;
+
 /// How a network differs from the usual one.
 #[derive(Default)]
 pub struct Shape<'a> {
@@ -27,7 +30,7 @@ pub struct Shape<'a> {
     /// How many confirm; 2 if `None`.
     pub confirmations: Option<usize>,
     /// Where one worker says that it is, instead of where it is.
-    pub detour: Option<&'a dyn Fn(&str) -> Fallible<String>>,
+    pub detour: Option<&'a Detour>,
 }
 
 pub fn free_port() -> std::io::Result<u16> {

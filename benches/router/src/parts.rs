@@ -42,13 +42,8 @@ pub async fn all(settings: &Settings) -> Fallible<()> {
     println!("| what | p50 | p99 | p99.9 | failed |\n|---|---|---|---|---|");
     print("five racers, quorum of three", &full);
 
-    let ceiling = load::ceiling(
-        &client,
-        &through(&network, &lookups),
-        CLIENTS,
-        settings.seconds / 4.0,
-    );
-    let ceiling = ceiling.await?;
+    let requests = through(&network, &lookups);
+    let ceiling = load::ceiling(&client, &requests, CLIENTS, settings.seconds / 4.0).await?;
     let alone = single(settings, &client, &network, &lookups).await?;
     print("one worker, asked directly", &alone);
     drop(network);
@@ -65,7 +60,7 @@ pub async fn all(settings: &Settings) -> Fallible<()> {
     drop(network);
 
     let by = full.at(0.5) * 50;
-    let detour = |to: &str| slow_proxy::start(to, by);
+    let detour = move |to: &str| slow_proxy::start(to, by);
     let shape = Shape {
         detour: Some(&detour),
         ..Shape::default()
