@@ -198,8 +198,8 @@ fn explore<'a>(
             None => {
                 let replaced = std::mem::replace(&mut order[place], other);
                 order.push(replaced);
-                // Suspects stay last.
-                order.sort_by_key(|member| hope(member, now));
+                // Suspects stay last. Each is looked at once: circuits open and close meanwhile.
+                order.sort_by_cached_key(|member| hope(member, now));
             }
         }
     }
