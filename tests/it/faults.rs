@@ -1,7 +1,10 @@
 //! Processes that die, clients that leave, and orderly ends.
 
-use crate::cluster::{Cluster, PATIENCE};
-use serde_json::json;
+use crate::{
+    cluster::{Cluster, PATIENCE},
+    network::Network,
+};
+use serde_json::{Value, json};
 use std::process::Command;
 use streamsync_testing::eventually;
 
@@ -123,4 +126,38 @@ pub async fn clean_stop() {
             "{endpoint} still answers"
         );
     }
+}
+
+/// A router with one place that is taken: others are told to come back, and when it is free again
+/// they are answered.
+pub async fn overload() {
+    let mut network = Network::synthetic().await;
+    (0..3).for_each(|_| network.start_worker(&[]));
+    let config = network.folder().join("router.toml");
+    std::fs::write(&config, "[router]\nmax_in_flight = 1\n").unwrap();
+    network
+        .start_router(&["--config", config.to_str().unwrap()])
+        .await;
+    network.await_healthy(0, 3).await;
+    let busy = async || {
+        let response = network.ask(0, json!({ "sql": "select 1" })).await.unwrap();
+        let again = response.headers().contains_key("retry-after");
+        let status = response.status();
+        let problem: Value = response.json().await.unwrap();
+        match status.as_u16() {
+            200 => false,
+            503 => {
+                assert!(again && problem["type"] == "/problems/busy", "{problem}");
+                true
+            }
+            _ => panic!("{status} {problem}"),
+        }
+    };
+    let endless = network.ask(0, json!({ "sql": ENDLESS, "deadline_ms": 60_000 }));
+    tokio::select! {
+        response = endless => panic!("it ended: {response:?}"),
+        () = eventually(PATIENCE, async || busy().await) => {}
+    }
+    // The client of the endless query has hung up.
+    eventually(PATIENCE, async || !busy().await).await;
 }

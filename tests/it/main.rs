@@ -37,6 +37,7 @@ fn main() -> std::process::ExitCode {
         crash::killed_ingest,
     );
     suite.test("a client that hangs up frees the workers", faults::hang_up);
+    suite.test("a router that is full says so", faults::overload);
     suite.test(
         "the whole of it stops cleanly when told to",
         faults::clean_stop,
