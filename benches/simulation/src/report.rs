@@ -66,14 +66,21 @@ pub fn capacity(settings: &Settings, simulate: impl Fn(Scenario) -> Outcome) -> 
         );
         let _ = writeln!(table, "{}", header(&title));
         for workers in &settings.workers {
-            let mut best = Outcome::default();
-            for step in 1.. {
-                let outcome = simulate(Scenario {
+            let ask = |per_worker: u64| {
+                simulate(Scenario {
                     workers: *workers,
-                    rate: (step * STEP * *workers as u64) as f64,
+                    rate: (per_worker * *workers as u64) as f64,
                     policy,
                     ..Scenario::default()
-                });
+                })
+            };
+            if let Some(per_worker) = settings.rate_per_worker {
+                let _ = writeln!(table, "{}", row(&workers.to_string(), &ask(per_worker)));
+                continue;
+            }
+            let mut best = Outcome::default();
+            for step in 1.. {
+                let outcome = ask(step * STEP);
                 let in_time = outcome.p99.as_secs_f64() * 1e3 <= settings.target_ms;
                 // More than all cores have is not kept up for long.
                 if !in_time || outcome.answered < ANSWERED || outcome.utilisation >= 0.95 {

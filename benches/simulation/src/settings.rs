@@ -35,6 +35,10 @@ pub struct Settings {
     /// The sizes of networks in the capacity table.
     #[arg(long, value_delimiter = ',', default_value = "10,50,100,500,5000")]
     pub workers: Vec<usize>,
+    /// The queries a second and worker in the capacity table; without it, as many as each network
+    /// keeps up with.
+    #[arg(long, value_name = "RATE")]
+    pub rate_per_worker: Option<u64>,
     /// The p99 that a network must keep in the capacity table, in milliseconds.
     #[arg(long, default_value_t = 8.0)]
     pub target_ms: f64,
