@@ -2,7 +2,7 @@
 
 use crate::{Choice, Member};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -122,20 +122,13 @@ enum End<O> {
 impl<O: Clone + Eq> Race<O> {
     /// Starts a race. Returns it, and who is to be asked.
     pub fn start(rules: Rules, choice: Choice, now: Duration) -> (Self, Vec<Arc<Member>>) {
-        let mut operators: Vec<_> = choice
-            .racers
-            .iter()
-            .chain(&choice.reserves)
-            .map(|member| member.operator)
-            .collect();
-        operators.sort_unstable();
-        operators.dedup();
+        let operators = operators(choice.racers.iter().chain(&choice.reserves));
         let racers = rules.racers.min(choice.racers.len().max(rules.needed));
         let mut race = Self {
             rules: Rules { racers, ..rules },
             reserves: choice.racers.into_iter().chain(choice.reserves).collect(),
             runners: Vec::with_capacity(racers),
-            operators: operators.len().clamp(1, rules.needed.max(1)),
+            operators: operators.clamp(1, rules.needed.max(1)),
             began: now,
             open: rules.policy == Policy::Full,
             backups: 0,
@@ -227,17 +220,11 @@ impl<O: Clone + Eq> Race<O> {
     /// From now on so many have to agree, and the race is open if it was decided with fewer.
     /// Returns who is to be asked for that.
     pub fn require(&mut self, needed: usize, now: Duration) -> Vec<Arc<Member>> {
-        let mut operators: Vec<_> = self
-            .runners
-            .iter()
-            .map(|runner| runner.member.operator)
-            .chain(self.reserves.iter().map(|member| member.operator))
-            .collect();
-        operators.sort_unstable();
-        operators.dedup();
+        let runners = self.runners.iter().map(|runner| &runner.member);
+        let operators = operators(runners.chain(&self.reserves));
         self.rules.needed = needed;
         self.rules.racers = self.rules.racers.max(needed);
-        self.operators = operators.len().clamp(1, needed.max(1));
+        self.operators = operators.clamp(1, needed.max(1));
         self.replenish(now)
     }
 
@@ -483,6 +470,14 @@ impl<O: Clone + Eq> Race<O> {
             .iter_mut()
             .find(|runner| runner.member.id() == worker && matches!(runner.end, End::Running))
     }
+}
+
+/// How many different operators workers have.
+fn operators<'a>(members: impl Iterator<Item = &'a Arc<Member>>) -> usize {
+    members
+        .map(|member| member.operator)
+        .collect::<BTreeSet<_>>()
+        .len()
 }
 
 struct Vote<'a, O> {

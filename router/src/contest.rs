@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use streamsync_core::{Outcome, Query, Refusal, SignedAnswer, WorkerId, clock::SharedClock};
+use streamsync_core::{Class, Outcome, Query, Refusal, SignedAnswer, WorkerId, clock::SharedClock};
 use streamsync_race::{Choice, Decision, Failure, Member, Race, Rules, State};
 use streamsync_registry::Offence;
 
@@ -91,6 +91,7 @@ pub(crate) struct Won {
 #[derive(Debug)]
 pub(crate) struct Traces {
     pub(crate) query: Arc<Query>,
+    pub(crate) class: Class,
     pub(crate) asked: Vec<WorkerId>,
     pub(crate) signed: Vec<SignedAnswer>,
     pub(crate) dishonest: BTreeMap<WorkerId, Offence>,
@@ -162,6 +163,7 @@ impl Contest {
             reports: Vec::new(),
             traces: Traces {
                 query: Arc::new(query),
+                class: field.rules.class,
                 asked: Vec::new(),
                 signed: Vec::new(),
                 dishonest: BTreeMap::new(),

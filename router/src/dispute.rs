@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use streamsync_core::{Outcome, SignedAnswer, WorkerId};
+use streamsync_core::{Class, Outcome, SignedAnswer, WorkerId};
 use streamsync_race::{Asked, Member, choose, seeded};
 use streamsync_registry::{Evidence, Offence};
 
@@ -18,6 +18,7 @@ const FURTHER: usize = 2;
 pub(crate) async fn settle(router: &Router, traces: Traces, decided: Option<Outcome>) {
     let Traces {
         query,
+        class,
         asked,
         mut signed,
         dishonest,
@@ -26,7 +27,7 @@ pub(crate) async fn settle(router: &Router, traces: Traces, decided: Option<Outc
     let disagree = signed.iter().any(|signed| Some(signed.outcome) != first);
     let operator = operators(router);
     if disagree {
-        let further = further(router, &query, &asked, &operator);
+        let further = further(router, &query, class, &asked, &operator);
         signed.extend(ask(router, &query, further).await);
     }
     let mut accused = dishonest;
@@ -98,6 +99,7 @@ fn operator_of(operators: &Operators, worker: WorkerId) -> WorkerId {
 fn further(
     router: &Router,
     query: &streamsync_core::Query,
+    class: Class,
     asked: &[WorkerId],
     operators: &Operators,
 ) -> Vec<Arc<Member>> {
@@ -107,7 +109,6 @@ fn further(
         .collect();
     let roster = router.fleet().roster();
     let now = router.clock().monotonic();
-    let class = Default::default();
     let who = Asked {
         partitions: &query.partitions,
         class,

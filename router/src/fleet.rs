@@ -98,9 +98,7 @@ impl Fleet {
             };
         }
         let forgotten = now.saturating_sub(FORGOTTEN_AFTER);
-        heard
-            .workers
-            .retain(|_, entry| entry.received >= forgotten || now < FORGOTTEN_AFTER);
+        heard.workers.retain(|_, entry| entry.received >= forgotten);
         self.renew(&heard);
         was_away
     }

@@ -11,7 +11,7 @@ use std::{
 };
 use streamsync_core::{WorkerId, config::RaceConfig};
 use streamsync_registry::{Audit, Evidence, Observed, Registry, RegistryError};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -104,15 +104,10 @@ impl Outgoing {
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut wait = FIRST_WAIT;
         let mut told = true;
+        // A moment and not a time to wait: what comes in meanwhile must not put it off.
+        let mut next_try = Instant::now();
         loop {
-            // Nothing to send is nothing to wait for.
-            let retry = async {
-                if spool.is_empty() {
-                    std::future::pending::<()>().await;
-                } else if !told {
-                    tokio::time::sleep(jittered(wait)).await;
-                }
-            };
+            let has_any = !spool.is_empty();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -122,7 +117,7 @@ impl Outgoing {
                     }
                 }
                 _ = turns.tick() => batch.extend(self.seen()),
-                () = retry => {
+                () = tokio::time::sleep_until(next_try), if has_any => {
                     match tell_first(&registry, &mut spool, &config).await {
                         Ok(()) => {
                             if !told {
@@ -136,7 +131,9 @@ impl Outgoing {
                                 let error = &error as &dyn Error;
                                 tracing::warn!(error, "could not tell the registry; it is kept until then");
                             }
+                            metrics::counter!("streamsync_router_tell_failures_total").increment(1);
                             told = false;
+                            next_try = Instant::now() + jittered(wait);
                             wait = (wait * 2).min(LONGEST_WAIT);
                         }
                     }

@@ -7,7 +7,7 @@ use crate::{
     heat::Heat,
     outbox::{Message, Outbox, Outgoing},
     plan::{self, Planned},
-    queue::{Limits, Queue},
+    queue::{Limits, Place, Queue},
     racer::{Rows, Workers},
     stage::Stages,
 };
@@ -213,7 +213,7 @@ impl Router {
     pub async fn query(&self, id: QueryId, client: Client, ask: Ask) -> Result<Raced, RouterError> {
         let inner = &self.0;
         let mut stages = Stages::begin(Arc::clone(&inner.clock));
-        let _place = inner.queue.enter(client).await?;
+        let place = inner.queue.enter(client).await?;
         stages.end("queue");
         let catalog = self.catalog();
         if catalog.tables().next().is_none() {
@@ -288,7 +288,7 @@ impl Router {
                 contest.close(Some(raced.outcome), false);
                 self.look_into(contest.traces(), Some(raced.outcome));
             }
-            Verify::Fast => self.audit_later(contest, &raced),
+            Verify::Fast => self.audit_later(contest, &raced, place),
         }
         Ok(raced)
     }
@@ -322,12 +322,14 @@ impl Router {
         }
     }
 
-    /// Compares an answer that was given with those of others, off the query's path.
-    fn audit_later(&self, mut contest: Contest, raced: &Raced) {
+    /// Compares an answer that was given with those of others, off the query's path. It keeps the
+    /// query's place, so that audits are no more than queries may be.
+    fn audit_later(&self, mut contest: Contest, raced: &Raced, place: Place) {
         let router = self.clone();
         let (query, winner, given) = (raced.id, raced.winner, raced.outcome);
         tokio::spawn(async move {
             let decision = contest.audit(router.0.race.quorum()).await;
+            drop(place);
             let finding = match &decision {
                 Some(decision) if decision.outcome == given => Finding::Confirmed,
                 Some(_) => Finding::Refuted,

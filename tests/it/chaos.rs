@@ -360,3 +360,36 @@ pub async fn spooled() {
     eventually(PATIENCE, async || !spooled().contains("wrong-answer")).await;
     network.routers[0].stop().await;
 }
+
+/// Redis away for so long that the router tries again rarely: it does try again.
+pub async fn told_late() {
+    let mut network = Network::synthetic().await;
+    (0..4).for_each(|_| network.start_worker(&[]));
+    network.start_router(&[]).await;
+    network.await_healthy(0, 4).await;
+    network.redis.kill().await;
+    let failures = async || {
+        assert_eq!(
+            network.rows(0, "select 41 + 1 as n").await,
+            json!([{ "n": 42 }])
+        );
+        let url = format!("{}/metrics", network.routers[0].url);
+        let metrics = network.client.get(url).send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("streamsync_router_tell_failures_total "));
+        line.map_or(0, |count| count.parse::<u32>().unwrap())
+    };
+    // The sixth wait is the first that is longer than what is seen of workers takes to come.
+    eventually(PATIENCE, async || failures().await >= 7).await;
+    network.redis.restart().await;
+    let registry = network.registry().await;
+    let id = network.get(0, "/v1/workers").await["workers"][0]["worker"].clone();
+    let id = id.as_str().unwrap().parse().unwrap();
+    eventually(PATIENCE, async || {
+        let standing = registry.standing(id).await;
+        standing.is_ok_and(|standing| standing.reputation.answered > 0.0)
+    })
+    .await;
+}

@@ -59,6 +59,10 @@ fn main() -> std::process::ExitCode {
         "what happens while Redis is away is told when it is back",
         chaos::spooled,
     );
+    suite.test(
+        "a registry that was away for long is told in the end",
+        chaos::told_late,
+    );
     suite.needs_s3(
         "a bucket that fails costs time and no answer",
         chaos::bucket,

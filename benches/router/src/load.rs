@@ -20,8 +20,8 @@ pub struct Request {
 /// What came of a load.
 #[derive(Clone, Debug, Default)]
 pub struct Latencies {
-    /// From when a query should have been sent to its last byte, sorted: a query that waits because
-    /// the machine is behind has waited.
+    /// From when a query is sent to its last byte, sorted. That the load generator itself is late,
+    /// because it shares the cores, is not in it.
     pub took: Vec<Duration>,
     pub failed: usize,
 }
@@ -58,7 +58,6 @@ pub async fn run(
         let latencies = Arc::clone(&latencies);
         tasks.spawn(async move {
             let request = &requests[number];
-            // The timer wakes a little late; that is not the router's.
             let sent = SystemClock.monotonic();
             let answered = async {
                 let response = client.post(&request.url).json(&request.body).send().await?;
