@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -114,6 +115,26 @@ impl Traces {
     }
 }
 
+/// What a racer did.
+enum Told {
+    Answered(Outcome),
+    Failed(String),
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answered(Outcome::Rows { digest, rows }) => {
+                write!(formatter, "{rows} rows, digest {digest}")
+            }
+            Self::Answered(Outcome::Refused(refusal)) => {
+                write!(formatter, "refused the query: {refusal:?}")
+            }
+            Self::Failed(error) => formatter.write_str(error),
+        }
+    }
+}
+
 type Running = BoxFuture<'static, (WorkerId, Result<Reply, RacerError>)>;
 
 /// A race under way. Dropping it hangs up on all racers, which stops them.
@@ -125,7 +146,7 @@ pub(crate) struct Contest {
     running: FuturesUnordered<Running>,
     /// Answers whose rows were not fetched yet.
     replies: HashMap<WorkerId, Reply>,
-    reports: Vec<RacerReport>,
+    told: Vec<(WorkerId, Told, Duration)>,
     traces: Traces,
     busy: usize,
     stall: Duration,
@@ -160,7 +181,7 @@ impl Contest {
             needed: field.rules.needed,
             running: FuturesUnordered::new(),
             replies: HashMap::new(),
-            reports: Vec::new(),
+            told: Vec::new(),
             traces: Traces {
                 query: Arc::new(query),
                 class: field.rules.class,
@@ -210,7 +231,7 @@ impl Contest {
             Ok(result) => result,
             Err(_over) => Err(RaceError::Deadline {
                 needed: self.needed,
-                racers: std::mem::take(&mut self.reports),
+                racers: self.reports(),
             }),
         };
         if let Err(error) = &result {
@@ -284,8 +305,8 @@ impl Contest {
     fn heard(&mut self, worker: WorkerId, reply: Result<Reply, RacerError>) {
         match reply {
             Ok(reply) => {
-                self.report(worker, described(&reply));
                 let outcome = reply.signed.outcome;
+                self.tell(worker, Told::Answered(outcome));
                 self.traces.signed.push(reply.signed.clone());
                 self.replies.insert(worker, reply);
                 let asked = self.race.answered(worker, outcome, self.now());
@@ -332,7 +353,7 @@ impl Contest {
     }
 
     fn failed(&mut self, worker: WorkerId, error: &RacerError) -> Failure {
-        self.report(worker, error.to_string());
+        self.tell(worker, Told::Failed(error.to_string()));
         match error {
             RacerError::Busy => {
                 self.busy += 1;
@@ -349,18 +370,23 @@ impl Contest {
         }
     }
 
-    fn report(&mut self, worker: WorkerId, result: String) {
+    fn tell(&mut self, worker: WorkerId, told: Told) {
         let after = self.now().saturating_sub(self.began);
-        let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-        self.reports.push(RacerReport {
-            worker,
-            result,
-            after_ms,
-        });
+        self.told.push((worker, told, after));
     }
 
-    fn lost(&mut self) -> RaceError {
-        let racers = std::mem::take(&mut self.reports);
+    /// What became of each racer, in words. Only races that nobody won need them.
+    fn reports(&self) -> Vec<RacerReport> {
+        let told = self.told.iter().map(|(worker, told, after)| RacerReport {
+            worker: *worker,
+            result: told.to_string(),
+            after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+        });
+        told.collect()
+    }
+
+    fn lost(&self) -> RaceError {
+        let racers = self.reports();
         if !racers.is_empty() && self.busy == racers.len() {
             RaceError::Busy { racers }
         } else {
@@ -381,12 +407,5 @@ impl Contest {
         let outcome = decision.as_ref().map(|decision| decision.outcome);
         self.close(outcome, false);
         decision
-    }
-}
-
-fn described(reply: &Reply) -> String {
-    match reply.signed.outcome {
-        Outcome::Rows { digest, rows } => format!("{rows} rows, digest {digest}"),
-        Outcome::Refused(refusal) => format!("refused the query: {refusal:?}"),
     }
 }
