@@ -139,6 +139,16 @@ impl Network {
         .await;
     }
 
+    /// How many queries the workers say to have under way.
+    pub async fn running(&self, router: usize) -> u64 {
+        let listed = self.get(router, "/v1/workers").await;
+        let workers = listed["workers"].as_array().unwrap();
+        workers
+            .iter()
+            .map(|worker| worker["running"].as_u64().unwrap())
+            .sum()
+    }
+
     pub async fn ask(&self, router: usize, body: Value) -> reqwest::Result<reqwest::Response> {
         let url = format!("{}/v1/query", self.routers[router].url);
         self.client.post(url).json(&body).send().await
