@@ -3,18 +3,26 @@
 //! Later sources win over earlier ones: the defaults, a TOML file, the environment
 //! (`STREAMSYNC_ROUTER__LISTEN` is `listen` in `[router]`), and the flags of the command.
 
+mod auth;
 mod bucket;
+mod credit;
+mod price;
 mod race;
 mod redis;
 mod router;
 mod telemetry;
+mod tls;
 mod worker;
 
+pub use auth::AuthConfig;
 pub use bucket::BucketConfig;
+pub use credit::CreditConfig;
+pub use price::{ClassPrice, PriceConfig};
 pub use race::{Policy, RaceConfig};
 pub use redis::RedisConfig;
 pub use router::RouterConfig;
 pub use telemetry::{LogFormat, TelemetryConfig};
+pub use tls::TlsConfig;
 pub use worker::{Profile, WorkerConfig};
 
 use figment::{
@@ -37,6 +45,14 @@ pub struct Config {
     pub router: RouterConfig,
     /// The race.
     pub race: RaceConfig,
+    /// Who may ask.
+    pub auth: AuthConfig,
+    /// How credit is lent to routers.
+    pub credit: CreditConfig,
+    /// What queries cost.
+    pub price: PriceConfig,
+    /// How routers and workers know each other.
+    pub tls: TlsConfig,
     /// A worker.
     pub worker: WorkerConfig,
     /// Logging.
@@ -87,6 +103,8 @@ impl Config {
         let mut faults = Vec::new();
         self.router.faults(&mut faults);
         self.race.faults(&mut faults);
+        self.credit.faults(&mut faults);
+        self.price.faults(&mut faults);
         self.worker.faults(&mut faults);
         if faults.is_empty() {
             Ok(())
@@ -100,12 +118,16 @@ impl Config {
 fn is_setting(name: &figment::value::UncasedStr) -> bool {
     let name = name.as_str().to_ascii_lowercase();
     [
+        "auth__",
         "bucket__",
+        "credit__",
+        "price__",
+        "race__",
         "redis__",
         "router__",
-        "race__",
-        "worker__",
         "telemetry__",
+        "tls__",
+        "worker__",
     ]
     .iter()
     .any(|section| name.starts_with(section))

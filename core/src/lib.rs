@@ -14,8 +14,10 @@
 //! ```
 
 mod answer;
+mod api_key;
 mod causes;
 mod class;
+mod client_id;
 pub mod clock;
 pub mod config;
 mod constraint;
@@ -29,17 +31,21 @@ mod param;
 mod partition;
 mod problem;
 mod query;
+mod receipt;
 mod scalar;
 mod secret;
 mod secret_url;
 mod slot;
 mod snapshot;
+mod split;
 mod table_name;
 pub mod telemetry;
 
 pub use answer::{ANSWER_HEADER, Outcome, Refusal, SignedAnswer};
+pub use api_key::{ApiKey, InvalidKeyId, KeyId, Limits, Salt, Scope};
 pub use causes::with_causes;
 pub use class::Class;
+pub use client_id::{ClientId, InvalidClientId};
 pub use constraint::{Constraint, ConstraintOp};
 pub use digest::{Digest, DigestBuilder, DigestError, InvalidDigest};
 pub use id::{InvalidWorkerId, QueryId, WorkerId};
@@ -50,9 +56,11 @@ pub use param::{InvalidParameter, Parameter};
 pub use partition::{Partition, PartitionValues};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use query::Query;
+pub use receipt::{Promise, Receipt, SignedReceipt};
 pub use scalar::{NotAScalar, Scalar};
 pub use secret::Secret;
 pub use secret_url::SecretUrl;
 pub use slot::Slot;
 pub use snapshot::{InvalidSnapshot, Snapshot};
+pub use split::Split;
 pub use table_name::{InvalidTableName, TableName};

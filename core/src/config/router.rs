@@ -1,6 +1,5 @@
 //! What the router takes in, and how much of it.
 
-use crate::Amount;
 use serde::{Deserialize, Serialize};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -40,10 +39,16 @@ pub struct RouterConfig {
     pub snapshot_poll_ms: u64,
     /// How often the registry is looked at, in milliseconds.
     pub registry_poll_ms: u64,
-    /// The price of a query in base units of STRM.
-    pub base_price: Amount,
-    /// A query that took longer than this on the router is free, in milliseconds.
+    /// A lookup of what workers have at hand is free if it took longer than this on the router, in
+    /// milliseconds.
     pub promise_ms: u64,
+    /// How long the head of a request may take to come, and how long its body, in milliseconds.
+    pub request_ms: u64,
+    /// The most connections at once; more wait to be accepted.
+    pub max_connections: usize,
+    /// An address where `GET /metrics` is answered without a signature, for a scraper; where
+    /// clients ask, it takes a key with the scope `operate`.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 impl Default for RouterConfig {
@@ -63,8 +68,10 @@ impl Default for RouterConfig {
             max_answer_bytes: 256 << 20,
             snapshot_poll_ms: 1_000,
             registry_poll_ms: 500,
-            base_price: Amount(10_000),
             promise_ms: 10,
+            request_ms: 10_000,
+            max_connections: 10_000,
+            metrics_listen: None,
         }
     }
 }
@@ -84,6 +91,8 @@ impl RouterConfig {
             ("max_answer_bytes", self.max_answer_bytes),
             ("snapshot_poll_ms", self.snapshot_poll_ms),
             ("registry_poll_ms", self.registry_poll_ms),
+            ("request_ms", self.request_ms),
+            ("max_connections", self.max_connections as u64),
         ] {
             if value == 0 {
                 faults.push(format!("router.{name} is 0; it must be at least 1"));

@@ -14,7 +14,7 @@ use url::Url;
 pub struct WorkerConfig {
     /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The URL under which routers reach the worker; without one, `http://` and the address that
+    /// The URL under which routers reach the worker; without one, `https://` and the address that
     /// it listens on.
     pub advertise: Option<Url>,
     /// The file of the worker's key pair, as solana-keygen writes it; it is made when absent.
@@ -100,10 +100,10 @@ impl WorkerConfig {
             faults.push("worker.heartbeat_ms is 0; it must be at least 1".to_owned());
         }
         if let Some(url) = &self.advertise
-            && url.scheme() != "http"
+            && !matches!(url.scheme(), "http" | "https")
         {
             faults.push(format!(
-                "worker.advertise is {url}; it must be an http:// URL"
+                "worker.advertise is {url}; it must be an https:// URL"
             ));
         }
     }
