@@ -1,13 +1,12 @@
 //! Evidence against workers that answered wrongly: family `evidence`, a stream.
 
-use crate::{Registry, RegistryError, standing::REMEMBERED};
-use redis::{Script, Value, streams::StreamRangeReply};
+use crate::{Pending, Registry, RegistryError, standing::REMEMBERED};
+use redis::Script;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 use streamsync_core::{Query, SignedAnswer, WorkerId};
 
 static CONVICT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("convict.lua")));
-static BOUNDARY: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("boundary.lua")));
 
 /// What proves, or shows, that workers answered a query wrongly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,15 +42,6 @@ impl Offence {
     }
 }
 
-/// Evidence with its place in the stream.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FiledEvidence {
-    /// Its place: `milliseconds-number`, ascending.
-    pub id: String,
-    /// The evidence; `None` where this version cannot read it.
-    pub evidence: Option<Evidence>,
-}
-
 impl Registry {
     /// Files evidence, takes the reputation of the accused, and excludes them for `exclusion`,
     /// twice as long at each further conviction. All routers are told at once. Evidence on the same
@@ -84,55 +74,12 @@ impl Registry {
     pub async fn evidence_to_archive(
         &self,
         most: usize,
-    ) -> Result<Vec<FiledEvidence>, RegistryError> {
-        let failed = self.failed("read evidence");
-        let mut redis = self.redis();
-        let boundary: Option<String> = BOUNDARY
-            .key(self.key("evidence"))
-            .key(self.key("evidence:boundary"))
-            .arg(most)
-            .invoke_async(&mut redis)
-            .await
-            .map_err(&failed)?;
-        let Some(boundary) = boundary else {
-            return Ok(Vec::new());
-        };
-        let entries: StreamRangeReply = redis::cmd("XRANGE")
-            .arg(self.key("evidence"))
-            .arg("-")
-            .arg(boundary)
-            .query_async(&mut redis)
-            .await
-            .map_err(&failed)?;
-        let filed = entries.ids.into_iter().map(|entry| FiledEvidence {
-            evidence: entry
-                .get::<String>("evidence")
-                .and_then(|json| serde_json::from_str(&json).ok()),
-            id: entry.id,
-        });
-        Ok(filed.collect())
+    ) -> Result<Vec<Pending<Evidence>>, RegistryError> {
+        self.pending("evidence", "evidence", most).await
     }
 
     /// Forgets evidence up to and including an id, once it is in the lake.
     pub async fn evidence_archived(&self, last: &str) -> Result<(), RegistryError> {
-        // The first id after the last one: XTRIM keeps what is not smaller.
-        let next = match last.split_once('-') {
-            Some((millis, number)) => {
-                let number: u64 = number.parse().unwrap_or(u64::MAX);
-                format!("{millis}-{}", number.saturating_add(1))
-            }
-            None => last.to_owned(),
-        };
-        redis::pipe()
-            .atomic()
-            .cmd("XTRIM")
-            .arg(self.key("evidence"))
-            .arg("MINID")
-            .arg(next)
-            .del(self.key("evidence:boundary"))
-            .query_async::<Value>(&mut self.redis())
-            .await
-            .map(drop)
-            .map_err(self.failed("trim evidence"))
+        self.forget_pending("evidence", last).await
     }
 }

@@ -1,5 +1,6 @@
 //! What StreamSync keeps in Redis: which workers there are and whether they live, what the network
-//! thinks of them and why, and which partitions are asked for.
+//! thinks of them and why, and which partitions are asked for; who may ask, how much credit he has,
+//! and what he was charged.
 //!
 //! All keys begin with the configured prefix in braces, `{streamsync}:`, so that Redis Cluster
 //! keeps them together. Changes of several keys are Lua scripts.
@@ -17,29 +18,43 @@
 //! # }
 //! ```
 
+mod admin_log;
 mod audit;
 mod connection;
+mod credit;
 mod evidence;
 mod health;
 mod heartbeat;
 mod heat;
 mod holdings;
+mod keys;
 mod lease;
 mod news;
+mod nonces;
 mod ownership;
+mod pending;
+mod prices;
+mod receipts;
 mod registry;
 mod reputation;
 mod standing;
+mod usage;
 mod workers;
 
+pub use admin_log::Act;
 pub use audit::{Audit, Finding};
-pub use evidence::{Evidence, FiledEvidence, Offence};
+pub use credit::{Balance, DepositRefused, Grant, MOST_CREDIT};
+pub use evidence::{Evidence, Offence};
 pub use health::{FAILED_AFTER, Health, SUSPECT_AFTER};
 pub use heartbeat::{Heartbeat, InvalidHeartbeat, SignedHeartbeat, TrustedGrants};
 pub use holdings::{Holdings, InvalidHoldings};
 pub use lease::Lease;
 pub use ownership::{OWNERS, owners, ranking};
+pub use pending::Pending;
+pub use prices::{Multipliers, PastMultipliers};
+pub use receipts::{Debit, FiledReceipt};
 pub use registry::{Registry, RegistryError};
 pub use reputation::{LIE, Observed, Reputation};
 pub use standing::{PastReputation, Standing};
+pub use usage::{Usage, UsageTotals};
 pub use workers::{Changes, Cursor, RegisteredWorker};

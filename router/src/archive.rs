@@ -10,7 +10,7 @@ use arrow::{
 use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
 use streamsync_core::Outcome;
 use streamsync_lake::{Append, AppendError, CreateTableError, Lake, Table, TransactionId, tables};
-use streamsync_registry::{Evidence, FiledEvidence, Offence, Registry, RegistryError};
+use streamsync_registry::{Evidence, Offence, Pending, Registry, RegistryError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -79,7 +79,7 @@ async fn archive(lake: &Lake, registry: &Registry, holder: Uuid) -> Result<(), A
         let Some(last) = filed.last().map(|filed| filed.id.clone()) else {
             return Ok(());
         };
-        if let Some(unknown) = filed.iter().find(|filed| filed.evidence.is_none()) {
+        if let Some(unknown) = filed.iter().find(|filed| filed.entry.is_none()) {
             return Err(ArchiveError::Newer(unknown.id.clone()));
         }
         let Some(definition) = tables::definition(TABLE) else {
@@ -112,9 +112,9 @@ fn version(id: &str) -> i64 {
         .saturating_add(number.min((1 << 20) - 1))
 }
 
-fn rows(table: &Table, filed: &[FiledEvidence]) -> Result<RecordBatch, ArrowError> {
+fn rows(table: &Table, filed: &[Pending<Evidence>]) -> Result<RecordBatch, ArrowError> {
     let mut rows = Vec::new();
-    for evidence in filed.iter().filter_map(|filed| filed.evidence.as_ref()) {
+    for evidence in filed.iter().filter_map(|filed| filed.entry.as_ref()) {
         let json = serde_json::to_string(evidence)
             .map_err(|error| ArrowError::JsonError(error.to_string()))?;
         for (worker, offence) in &evidence.accused {

@@ -66,7 +66,7 @@ pub async fn archive() {
     }
     let batch = registry.evidence_to_archive(3).await.unwrap();
     assert_eq!(batch.len(), 3);
-    assert_eq!(batch[0].evidence, Some(evidence(1, &liars[0])));
+    assert_eq!(batch[0].entry, Some(evidence(1, &liars[0])));
     // Whoever archives dies here, and more comes in.
     registry
         .convict(&evidence(4, &liars[3]), HOUR)
@@ -76,7 +76,7 @@ pub async fn archive() {
     registry.evidence_archived(&batch[2].id).await.unwrap();
     let rest = registry.evidence_to_archive(10).await.unwrap();
     assert_eq!(rest.len(), 1);
-    assert_eq!(rest[0].evidence, Some(evidence(4, &liars[3])));
+    assert_eq!(rest[0].entry, Some(evidence(4, &liars[3])));
     registry.evidence_archived(&rest[0].id).await.unwrap();
     assert!(registry.evidence_to_archive(10).await.unwrap().is_empty());
 }

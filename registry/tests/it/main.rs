@@ -1,8 +1,10 @@
 //! The registry against a real Redis.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod changes;
 mod cluster;
+mod credit;
 mod evidence;
 mod lease;
 mod standing;
@@ -64,6 +66,19 @@ fn main() -> ExitCode {
     suite.test(
         "one holder at a time has a lease, with a growing token",
         lease::exclusive,
+    );
+    suite.test(
+        "a key is changed only as it was known, and on record",
+        access::keys,
+    );
+    suite.test("a nonce is free once", access::nonces);
+    suite.test("the usage of a key adds up over routers", access::usage);
+    suite.test("prices are kept with their past", access::prices);
+    suite.test("a deposit is added once", credit::deposits);
+    suite.test("credit is lent, spent, and given back", credit::leases);
+    suite.test(
+        "an account adds up in thousands of interleavings",
+        credit::interleavings,
     );
     suite.test("all of it works in a Redis Cluster", cluster::all);
     suite.run()

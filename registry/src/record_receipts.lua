@@ -1,0 +1,36 @@
+-- Records receipts of a router and debits who pays for them, each once: they are numbered without
+-- gaps, and what is not after the last one was recorded before.
+-- KEYS: the stream of receipts, the last number of each router.
+-- ARGV: what keys begin with, the router, the number of the first, receipts kept for each client;
+-- then for each receipt: client, what is charged, the receipt.
+-- Returns the number of the last that is recorded.
+local last = tonumber(redis.call('HGET', KEYS[2], ARGV[2]) or '0')
+local held = 'lease:' .. ARGV[2]
+for place = 5, #ARGV, 3 do
+  local place_number = tonumber(ARGV[3]) + (place - 5) / 3
+  if place_number > last then
+    local client, charged = ARGV[place], tonumber(ARGV[place + 1])
+    local account = ARGV[1] .. 'credit:' .. client
+    local id = redis.call('XADD', KEYS[1], '*', 'client', client, 'receipt', ARGV[place + 2])
+    redis.call('XADD', ARGV[1] .. 'receipts:' .. client, 'MAXLEN', '~', ARGV[4], id, 'router', ARGV[2])
+    if charged > 0 then
+      add(account, 'spent', charged)
+      local from_lease = math.min(number(account, held), charged)
+      if from_lease > 0 then
+        add(account, held, -from_lease)
+      end
+      -- The lease was given back before the receipt came.
+      local late = charged - from_lease
+      local from_balance = math.min(number(account, 'balance'), late)
+      if from_balance > 0 then
+        add(account, 'balance', -from_balance)
+      end
+      if late > from_balance then
+        add(account, 'debt', late - from_balance)
+      end
+    end
+    last = place_number
+  end
+end
+redis.call('HSET', KEYS[2], ARGV[2], string.format('%.0f', last))
+return last

@@ -1,0 +1,86 @@
+//! How much keys are used, over all routers: family `usage:{key}`, and which routers there are.
+
+use crate::{Registry, RegistryError};
+use redis::Script;
+use std::{sync::LazyLock, time::Duration};
+use streamsync_core::{KeyId, WorkerId};
+
+static USAGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("usage.lua")));
+static ROUTERS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local clock = redis.call('TIME') \
+         local now = clock[1] * 1000 + math.floor(clock[2] / 1000) \
+         redis.call('ZADD', KEYS[1], now, ARGV[1]) \
+         redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 5000) \
+         return redis.call('ZCARD', KEYS[1])",
+    )
+});
+
+/// What a router let a key use since it last said so.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Usage {
+    /// Requests.
+    pub requests: u64,
+    /// Rows of answers.
+    pub rows: u64,
+    /// Bytes of answers.
+    pub bytes: u64,
+    /// Queries that are under way now.
+    pub concurrent: u64,
+}
+
+/// What all routers together let a key use this minute.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct UsageTotals {
+    /// Requests, rows and bytes since the minute began, and queries under way now.
+    pub used: Usage,
+    /// How long the minute still takes.
+    pub left: Duration,
+}
+
+impl Registry {
+    /// Adds what a router let keys use, and says what all let each of them use.
+    pub async fn add_usage(
+        &self,
+        router: WorkerId,
+        used: &[(KeyId, Usage)],
+    ) -> Result<Vec<UsageTotals>, RegistryError> {
+        let failed = self.failed("add up the usage of keys");
+        let mut redis = self.redis();
+        let calls = used.iter().map(|(key, usage)| {
+            let mut call = USAGE.prepare_invoke();
+            call.key(self.key(&format!("usage:{key}")))
+                .arg(router.to_string())
+                .arg(usage.requests)
+                .arg(usage.rows)
+                .arg(usage.bytes)
+                .arg(usage.concurrent);
+            call
+        });
+        let mut totals = Vec::with_capacity(used.len());
+        for call in calls {
+            let (requests, rows, bytes, concurrent, left) =
+                call.invoke_async(&mut redis).await.map_err(&failed)?;
+            totals.push(UsageTotals {
+                used: Usage {
+                    requests,
+                    rows,
+                    bytes,
+                    concurrent,
+                },
+                left: Duration::from_millis(left),
+            });
+        }
+        Ok(totals)
+    }
+
+    /// Says that a router is there. Returns how many there are.
+    pub async fn router_is_there(&self, router: WorkerId) -> Result<u64, RegistryError> {
+        ROUTERS
+            .key(self.key("routers"))
+            .arg(router.to_string())
+            .invoke_async(&mut self.redis())
+            .await
+            .map_err(self.failed("count the routers"))
+    }
+}
