@@ -1,13 +1,19 @@
 //! `streamsync`: the one command.
 
+mod certs;
 mod check_config;
+mod credit;
 mod dev;
 mod grant;
 mod ingest;
+mod keys;
 mod query;
+mod receipts;
 mod router;
+mod security;
 mod serve;
 mod settings;
+mod signing;
 mod worker;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +42,18 @@ enum Command {
     Ingest(ingest::Args),
     /// Ask a router a question.
     Query(query::Args),
+    /// Make, list, rotate and revoke the API keys of clients.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Add and show the credit of clients.
+    #[command(subcommand)]
+    Credit(credit::CreditCommand),
+    /// List receipts, and check them offline.
+    #[command(subcommand)]
+    Receipts(receipts::ReceiptsCommand),
+    /// Make the certificates by which routers and workers know each other.
+    #[command(subcommand)]
+    Certs(certs::CertsCommand),
     /// Sign for a worker as its operator, so that its workers do not confirm each other.
     Grant(grant::Args),
     /// Look at the configuration.
@@ -57,6 +75,10 @@ async fn main() -> ExitCode {
         Command::Worker(args) => worker::run(args).await,
         Command::Ingest(args) => ingest::run(args).await,
         Command::Query(args) => query::run(args).await,
+        Command::Keys(command) => keys::run(command).await,
+        Command::Credit(command) => credit::run(command).await,
+        Command::Receipts(command) => receipts::run(command).await,
+        Command::Certs(command) => certs::run(&command),
         Command::Grant(args) => grant::run(&args),
         Command::Config(ConfigCommand::Check(args)) => check_config::run(&args),
     };

@@ -1,11 +1,14 @@
 //! `streamsync query`.
 
-use crate::Failure;
+use crate::{
+    Failure,
+    signing::{Asker, RouterArgs},
+};
 use arrow::{
     array::RecordBatch, ipc::reader::StreamReader, util::pretty::pretty_format_batches_with_schema,
 };
 use clap::ValueEnum;
-use reqwest::{Client, Response, header::ACCEPT};
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use std::{
     io::{Cursor, Write, stdout},
@@ -13,7 +16,6 @@ use std::{
     time::Duration,
 };
 use streamsync_core::{Amount, Problem};
-use url::Url;
 
 /// Flags of `streamsync query`.
 #[derive(clap::Args)]
@@ -24,14 +26,8 @@ use url::Url;
 pub struct Args {
     /// One SELECT.
     sql: String,
-    /// The router.
-    #[arg(
-        long,
-        env = "STREAMSYNC_ROUTER_URL",
-        default_value = "http://127.0.0.1:8080",
-        value_name = "URL"
-    )]
-    router: Url,
+    #[command(flatten)]
+    router: RouterArgs,
     /// The value of the next placeholder, as JSON; may be given several times.
     #[arg(long = "param", value_name = "JSON", value_parser = parameter)]
     params: Vec<Value>,
@@ -47,6 +43,9 @@ pub struct Args {
     /// How long the answer may take, in milliseconds.
     #[arg(long, value_name = "MS")]
     deadline: Option<u64>,
+    /// The most that it may cost, in base units of STRM.
+    #[arg(long, value_name = "UNITS")]
+    max_price: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -75,9 +74,9 @@ fn parameter(text: &str) -> Result<Value, String> {
 
 /// Asks, and prints the answer and, where it is a table, the race.
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let client = Client::builder().no_proxy().build()?;
+    let asker = Asker::new(&args.router)?;
     loop {
-        let code = ask(&client, &args).await?;
+        let code = ask(&asker, &args).await?;
         match args.watch {
             Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
             None => return Ok(code),
@@ -85,7 +84,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn ask(client: &Client, args: &Args) -> Result<ExitCode, Failure> {
+async fn ask(asker: &Asker, args: &Args) -> Result<ExitCode, Failure> {
     let mut body = json!({
         "sql": args.sql,
         "params": args.params,
@@ -94,17 +93,12 @@ async fn ask(client: &Client, args: &Args) -> Result<ExitCode, Failure> {
     if let Some(deadline) = args.deadline {
         body["deadline_ms"] = json!(deadline);
     }
-    let url = args.router.join("/v1/query")?;
-    let request = client
-        .post(url)
-        .header(ACCEPT, args.format.media_type())
-        .json(&body);
-    let response = request.send().await.map_err(|error| {
-        format!(
-            "could not reach the router at {}: {error}; is it running?",
-            args.router
-        )
-    })?;
+    if let Some(max_price) = args.max_price {
+        body["max_price"] = json!(max_price);
+    }
+    let accept = args.format.media_type();
+    let body = serde_json::to_vec(&body)?;
+    let response = asker.send(Method::POST, "/v1/query", accept, body).await?;
     if !response.status().is_success() {
         refuse(response).await;
         return Ok(ExitCode::FAILURE);
@@ -163,7 +157,7 @@ fn race(response: &Response) -> String {
         value.unwrap_or_default().to_owned()
     };
     let micros: u64 = header("streamsync-latency-us").parse().unwrap_or_default();
-    let price = header("streamsync-price")
+    let charged = header("streamsync-charged")
         .parse()
         .map_or(Amount::ZERO, Amount);
     let names = |names: String| {
@@ -185,10 +179,10 @@ fn race(response: &Response) -> String {
         snapshot if snapshot.is_empty() => "nothing".to_owned(),
         snapshot => snapshot,
     };
-    let price = if price == Amount::ZERO {
-        "free".to_owned()
-    } else {
-        price.to_string()
+    let price = match (charged, header("streamsync-promise").as_str()) {
+        (Amount::ZERO, "broken") => "free, as it took too long".to_owned(),
+        (Amount::ZERO, _) => "free".to_owned(),
+        (charged, _) => charged.to_string(),
     };
     format!(
         "{} rows, won by {}, {confirmed}{against}, in {:.2} ms, reading {read}, {price}",

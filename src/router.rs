@@ -1,7 +1,9 @@
 //! `streamsync router`.
 
 use crate::{
-    Failure, serve,
+    Failure,
+    security::{AuthArgs, TlsArgs, credentials},
+    serve::{self, Terms},
     settings::{Settings, flag, quoted},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -9,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 use streamsync_core::{clock::SystemClock, config::Config, telemetry};
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
-use streamsync_router::{Router, Spool, archive_until, routes, watch};
+use streamsync_router::{Accounts, Router, Spool, archive_until, metrics_routes, routes, watch};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -19,14 +21,18 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Flags of `streamsync router`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  streamsync router --bucket s3://lake --redis-url redis://redis:6379
-  streamsync router --bucket ./lake --listen 127.0.0.1:9000 --racers 3
-  streamsync router --bucket s3://lake --spool /var/lib/streamsync/spool")]
+  streamsync router --bucket s3://lake --redis-url redis://redis:6379 \\
+      --master-secrets /etc/streamsync/master --tls /etc/streamsync/router --spool /var/lib/streamsync
+  streamsync router --bucket ./lake --listen 127.0.0.1:9000 --insecure-no-auth --insecure-no-tls")]
 pub struct Args {
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
     race: RaceArgs,
+    #[command(flatten)]
+    auth: AuthArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// Flags about the race.
@@ -41,7 +47,8 @@ pub struct RaceArgs {
     /// How many must confirm the first answer.
     #[arg(long, value_name = "COUNT")]
     confirmations: Option<usize>,
-    /// The folder for what the registry has to be told, until it was. Each router needs its own.
+    /// The folder for receipts and for what else the registry has to be told, until it was. Each
+    /// router needs its own, and the same one when it starts again.
     #[arg(long, value_name = "FOLDER")]
     spool: Option<PathBuf>,
 }
@@ -63,52 +70,93 @@ impl RaceArgs {
 
 /// Runs a router until it is told to stop.
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let config = args.settings.load(args.race.flags())?;
+    let flags = [args.race.flags(), args.auth.flags(), args.tls.flags()];
+    let config = args.settings.load(flags.concat())?;
     let metrics = telemetry::start(&config.telemetry)?;
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
     let (listener, address) = serve::listen(config.router.listen).await?;
-    let router = Router::new(
-        config.router.clone(),
-        config.race.clone(),
-        Arc::new(SystemClock),
-    );
     tracing::info!(%address, "the router listens");
-    serve_router(&config, router, listener, metrics, stop).await?;
+    let serving = Serving::prepare(&config, &stop).await?;
+    serving.serve(&config, listener, metrics, stop).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves a router, and keeps it informed.
-pub async fn serve_router(
-    config: &Config,
-    router: Router,
-    listener: TcpListener,
-    metrics: PrometheusHandle,
-    stop: CancellationToken,
-) -> Result<(), Failure> {
-    let lake = Lake::open(&config.bucket)?;
-    lake.check().await?;
-    let registry = Registry::connect(&config.redis).await?;
-    let spool = Spool::open(
-        config.router.spool_folder.as_deref(),
-        config.router.spool_bytes,
-    )?;
-    // What the last queries have shown is told after they have ended.
-    let watching = CancellationToken::new();
-    let watcher = watch(
-        watching.clone(),
-        router.clone(),
-        lake.clone(),
-        registry.clone(),
-        spool,
-    );
-    let watcher = tokio::spawn(watcher);
-    let archiver = archive_until(stop.clone(), router.clone(), lake, registry.clone());
-    tokio::spawn(archiver);
-    let drain = Duration::from_millis(config.router.max_deadline_ms) + DRAIN;
-    let routes = routes(router, registry, metrics);
-    let served = serve::serve(listener, routes, stop, drain).await;
-    watching.cancel();
-    watcher.await?;
-    Ok(served?)
+/// A router with all that it needs.
+pub struct Serving {
+    /// The router.
+    pub router: Router,
+    lake: Lake,
+    registry: Registry,
+    spool: Spool,
+}
+
+impl Serving {
+    /// Connects a router to the lake and to Redis.
+    pub async fn prepare(config: &Config, stop: &CancellationToken) -> Result<Self, Failure> {
+        let lake = Lake::open(&config.bucket)?;
+        lake.check().await?;
+        let registry = Registry::connect(&config.redis).await?;
+        // First, as it keeps other routers out of the folder.
+        let spool = Spool::open(
+            config.router.spool_folder.as_deref(),
+            config.router.spool_bytes,
+        )?;
+        let clock = Arc::new(SystemClock);
+        let accounts = if config.auth.insecure_no_auth {
+            tracing::warn!("INSECURE: everyone may ask and change everything, and nobody pays");
+            None
+        } else {
+            Some(Accounts::open(config, registry.clone(), clock.clone())?)
+        };
+        let credentials = credentials(&config.tls, stop)?;
+        Ok(Self {
+            router: Router::new(config, accounts, credentials, clock),
+            lake,
+            registry,
+            spool,
+        })
+    }
+
+    /// Serves it, and keeps it informed.
+    pub async fn serve(
+        self,
+        config: &Config,
+        listener: TcpListener,
+        metrics: PrometheusHandle,
+        stop: CancellationToken,
+    ) -> Result<(), Failure> {
+        // What the last queries have shown is told after they have ended.
+        let watching = CancellationToken::new();
+        let watcher = tokio::spawn(watch(
+            watching.clone(),
+            self.router.clone(),
+            self.lake.clone(),
+            self.registry.clone(),
+            self.spool,
+        ));
+        let archiver = archive_until(
+            stop.clone(),
+            self.router.clone(),
+            self.lake,
+            self.registry.clone(),
+        );
+        tokio::spawn(archiver);
+        let terms = Terms {
+            // Clients have keys; TLS towards them is for what stands before the router.
+            credentials: None,
+            head: Duration::from_millis(config.router.request_ms),
+            connections: config.router.max_connections,
+            drain: Duration::from_millis(config.router.max_deadline_ms) + DRAIN,
+        };
+        if let Some(address) = config.router.metrics_listen {
+            let (listener, _) = serve::listen(address).await?;
+            let routes = metrics_routes(metrics.clone());
+            tokio::spawn(serve::serve(listener, routes, terms.clone(), stop.clone()));
+        }
+        let routes = routes(self.router, self.registry, metrics);
+        serve::serve(listener, routes, terms, stop).await;
+        watching.cancel();
+        Ok(watcher.await?)
+    }
 }

@@ -1,13 +1,30 @@
 //! Serving HTTP until told to stop.
 
-use axum::{Router, serve::ListenerExt};
-use std::{io, net::SocketAddr, time::Duration};
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use streamsync_tls::Credentials;
 use tokio::{
-    io::{AsyncReadExt, stdin},
-    net::TcpListener,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, stdin},
+    net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
+    sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+/// How many bytes the head of a request may have.
+const HEAD_BYTES: usize = 64 << 10;
+/// How often a silent HTTP/2 client is asked whether it is there, and how long its answer is waited
+/// for.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_PATIENCE: Duration = Duration::from_secs(10);
+/// How long is waited after a connection could not be accepted: there are too many open files.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +40,6 @@ pub enum ServeError {
     /// The system does not tell of signals.
     #[error("could not wait for signals")]
     Signals(#[source] io::Error),
-    /// Serving ended.
-    #[error("could not go on serving")]
-    Serve(#[source] io::Error),
 }
 
 /// Listens on an address.
@@ -36,32 +50,111 @@ pub async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Se
     Ok((listener, bound))
 }
 
-/// Serves until `stop`, then lets requests under way end, for so long at the most.
-pub async fn serve(
-    listener: TcpListener,
-    routes: Router,
-    stop: CancellationToken,
-    drain: Duration,
-) -> Result<(), ServeError> {
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
+/// How connections are served.
+#[derive(Clone)]
+pub struct Terms {
+    /// Without them in plain text.
+    pub credentials: Option<Credentials>,
+    /// How long the head of a request, and the beginning of TLS, may take.
+    pub head: Duration,
+    /// The most connections; more wait.
+    pub connections: usize,
+    /// How long requests under way may take once it is told to stop.
+    pub drain: Duration,
+}
+
+/// Serves until `stop`, then lets requests under way end.
+pub async fn serve(listener: TcpListener, routes: Router, terms: Terms, stop: CancellationToken) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(terms.head)
+        .max_buf_size(HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEAD_BYTES as u32)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_PATIENCE);
+    let builder = Arc::new(builder);
+    let places = Arc::new(Semaphore::new(terms.connections));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepting = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accepting => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                continue;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "could not send small packets at once");
         }
-    });
-    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    let server =
-        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(drain).await;
-    };
-    tokio::select! {
-        served = server => served.map_err(ServeError::Serve),
-        () = late => {
-            tracing::warn!("requests still run after the time for draining; leaving them");
-            Ok(())
-        }
+        let (builder, routes) = (Arc::clone(&builder), routes.clone());
+        let (watcher, terms) = (graceful.watcher(), terms.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            let served = match &terms.credentials {
+                None => converse(&builder, stream, peer, routes, watcher).await,
+                Some(credentials) => match secured(credentials, stream, terms.head).await {
+                    Ok(stream) => converse(&builder, stream, peer, routes, watcher).await,
+                    Err(error) => {
+                        metrics::counter!("streamsync_tls_refused_total").increment(1);
+                        tracing::warn!(%peer, %error, "a connection without a good certificate is refused");
+                        Ok(())
+                    }
+                },
+            };
+            if let Err(error) = served {
+                tracing::debug!(%peer, %error, "a connection broke");
+            }
+        });
     }
+    drop(listener);
+    if tokio::time::timeout(terms.drain, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!("requests still run after the time for draining; leaving them");
+    }
+}
+
+async fn secured(
+    credentials: &Credentials,
+    stream: TcpStream,
+    patience: Duration,
+) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
+    let accepting = tokio::time::timeout(patience, credentials.accept(stream)).await;
+    accepting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn converse<S>(
+    builder: &auto::Builder<TokioExecutor>,
+    stream: S,
+    peer: SocketAddr,
+    routes: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let answering = routes.clone().call(request.map(Body::new));
+        async move { Ok::<_, Infallible>(answering.await.unwrap_or_else(|never| match never {})) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    watcher.watch(connection.into_owned()).await
 }
 
 /// Cancels the token at SIGINT or SIGTERM.

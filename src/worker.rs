@@ -1,7 +1,9 @@
 //! `streamsync worker`.
 
 use crate::{
-    Failure, serve,
+    Failure,
+    security::{TlsArgs, credentials},
+    serve::{self, Terms},
     settings::{Settings, flag, quoted},
 };
 use rand::Rng;
@@ -19,12 +21,17 @@ use streamsync_worker::{Worker, beat_until, prefetch_until};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+/// How long a router may take to begin a request.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// The most connections: each router needs one.
+const CONNECTIONS: usize = 4_096;
+
 /// Flags of `streamsync worker`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  streamsync worker --bucket s3://lake --redis-url redis://redis:6379
+  streamsync worker --bucket s3://lake --redis-url redis://redis:6379 --keypair worker.json --tls /etc/streamsync/worker
   streamsync worker --bucket s3://lake --profile speed --memory 8589934592 --cache /var/cache/streamsync --disk 107374182400
-  streamsync worker --bucket ./lake --keypair worker.json --listen 0.0.0.0:7000 --advertise http://10.0.0.5:7000")]
+  streamsync worker --bucket ./lake --keypair worker.json --tls worker --listen 0.0.0.0:7000 --advertise https://10.0.0.5:7000")]
 pub struct Args {
     #[command(flatten)]
     settings: Settings,
@@ -57,6 +64,8 @@ pub struct Args {
     /// partitions (archive).
     #[arg(long, value_name = "PROFILE", value_parser = ["speed", "cache", "archive"])]
     profile: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Stop when standard input ends.
     #[arg(long, hide = true)]
     stop_with_stdin: bool,
@@ -64,7 +73,7 @@ pub struct Args {
 
 /// Runs a worker until it is told to stop.
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let config = args.settings.load(vec![
+    let mut flags = vec![
         flag("worker.listen", args.listen.map(quoted)),
         flag("worker.advertise", args.advertise.map(quoted)),
         flag(
@@ -83,7 +92,9 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
             args.cache.map(|path| quoted(path.display())),
         ),
         flag("worker.profile", args.profile.map(quoted)),
-    ])?;
+    ];
+    flags.extend(args.tls.flags());
+    let config = args.settings.load(flags)?;
     let metrics = telemetry::start(&config.telemetry)?;
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
@@ -97,9 +108,11 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let identity = identity(config.worker.keypair.as_deref())?;
     let clock = Arc::new(SystemClock);
     let worker = Worker::open(&config.worker, lake, identity, clock.clone()).await?;
+    let credentials = credentials(&config.tls, &stop)?;
     let (listener, address) = serve::listen(config.worker.listen).await?;
     let endpoint = match &config.worker.advertise {
         Some(url) => url.clone(),
+        None if credentials.is_some() => Url::parse(&format!("https://{address}"))?,
         None => Url::parse(&format!("http://{address}"))?,
     };
     tracing::info!(worker = %worker.id(), %endpoint, "the worker is ready");
@@ -125,9 +138,14 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         clock,
     );
     tokio::spawn(prefetching);
-    let drain = Duration::from_millis(config.worker.drain_ms);
+    let terms = Terms {
+        credentials,
+        head: HEAD_PATIENCE,
+        connections: CONNECTIONS,
+        drain: Duration::from_millis(config.worker.drain_ms),
+    };
     let routes = streamsync_worker::routes(worker, metrics);
-    serve::serve(listener, routes, leaving, drain).await?;
+    serve::serve(listener, routes, terms, leaving).await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -102,6 +102,21 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let mut faults = Vec::new();
         self.router.faults(&mut faults);
+        let exposed = |address: std::net::SocketAddr| !address.ip().is_loopback();
+        if self.auth.insecure_no_auth && exposed(self.router.listen) {
+            faults.push(format!(
+                "auth.insecure_no_auth lets everyone do everything, and router.listen is {}: it must \
+                 be a loopback address",
+                self.router.listen
+            ));
+        }
+        if self.tls.insecure_no_tls && exposed(self.worker.listen) {
+            faults.push(format!(
+                "tls.insecure_no_tls shows everyone what is said, and worker.listen is {}: it must be \
+                 a loopback address",
+                self.worker.listen
+            ));
+        }
         self.race.faults(&mut faults);
         self.credit.faults(&mut faults);
         self.price.faults(&mut faults);

@@ -4,7 +4,7 @@ use crate::{Circuit, Member, Roster};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use streamsync_core::{Class, Partition, QueryId, WorkerId, config::RaceConfig};
+use streamsync_core::{Amount, Class, Partition, QueryId, WorkerId, config::RaceConfig};
 use streamsync_registry::{Health, Holdings, OWNERS};
 
 /// How many of a query's partitions are looked at. A query that reads more of them is a scan, and
@@ -29,6 +29,8 @@ pub struct Asked<'a> {
     pub class: Class,
     /// How many workers have to agree.
     pub needed: usize,
+    /// What the winner gets. Workers that want more are not asked.
+    pub pays: Amount,
 }
 
 /// Who runs for a query.
@@ -85,7 +87,7 @@ pub fn choose(
         order.then(one.2.id().cmp(&other.2.id()))
     });
     let mut order: Vec<&Arc<Member>> = drawn.into_iter().map(|(_, _, member)| member).collect();
-    explore(roster, &mut order, config, now, random);
+    explore(roster, &mut order, asked, config, now, random);
 
     let mut operators: Vec<WorkerId> = Vec::new();
     let (mut first, mut again) = (Vec::new(), Vec::new());
@@ -144,8 +146,9 @@ fn candidates<'a>(
     let mut heat: Vec<(u32, f64)> = heat.into_iter().collect();
     heat.sort_unstable_by_key(|one| one.0);
     heat.into_iter()
-        .map(|(place, owned)| {
-            let member = &members[place as usize];
+        .map(|(place, owned)| (&members[place as usize], owned))
+        .filter(|(member, _)| member.ask() <= asked.pays)
+        .map(|(member, owned)| {
             let has = |fingerprint: &&u32| member.holdings().has_fingerprint(**fingerprint);
             let held = fingerprints.iter().filter(has).count() as f64;
             let unknown = (looked_at.len() as f64 - held).max(0.0);
@@ -178,6 +181,7 @@ fn weight(roster: &Roster, candidate: &Candidate<'_>, class: Class, now: Duratio
 fn explore<'a>(
     roster: &'a Roster,
     order: &mut Vec<&'a Arc<Member>>,
+    asked: Asked<'_>,
     config: &RaceConfig,
     now: Duration,
     random: &mut impl Rng,
@@ -188,7 +192,7 @@ fn explore<'a>(
             continue;
         }
         let other = &members[random.random_range(0..members.len())];
-        if hope(other, now) != Hope::Good {
+        if hope(other, now) != Hope::Good || other.ask() > asked.pays {
             continue;
         }
         let here = |member: &&Arc<Member>| member.id() == other.id();

@@ -9,10 +9,12 @@
 //!   in the network and this router's own [`Record`] of each.
 //! - [`choose`]: the racers for one query, and their reserves.
 //! - [`Race`]: one race, from the start to a decision.
+//! - [`next_multiplier`]: how prices follow the load.
 
 mod breaker;
 mod choice;
 mod latency;
+mod market;
 mod race;
 mod record;
 mod roster;
@@ -22,6 +24,7 @@ mod tests;
 pub use breaker::{Breaker, Circuit};
 pub use choice::{Asked, Choice, choose, seeded};
 pub use latency::RecentLatency;
+pub use market::next_multiplier;
 pub use race::{Decision, Failure, Race, Rules, State};
 pub use record::Record;
 pub use roster::{Known, Member, Roster};

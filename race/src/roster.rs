@@ -18,6 +18,8 @@ const RANKED: usize = 2 * streamsync_registry::OWNERS;
 const KEPT_RANKINGS: usize = 50_000;
 /// What a worker of which no stake is known counts as having: the least that one must have.
 const LEAST_STAKE: Amount = Amount(10_000 * Amount::STRM.0);
+/// From which suitability on a worker counts as one of a class.
+const SUITS: f64 = 0.8;
 /// The most stake that counts, so that nobody can buy all races.
 const MOST_STAKE: Amount = Amount(1_000_000 * Amount::STRM.0);
 
@@ -51,6 +53,11 @@ impl Member {
         self.known.heartbeat.worker
     }
 
+    /// The least that it wants for a query.
+    pub(crate) fn ask(&self) -> Amount {
+        self.known.heartbeat.ask
+    }
+
     pub(crate) fn record(&self) -> &Record {
         &self.known.record
     }
@@ -79,6 +86,8 @@ pub struct Roster {
     places: HashMap<WorkerId, u32>,
     /// How many different operators the healthy workers have.
     operators: usize,
+    /// What the healthy workers want, cheapest first.
+    asks: Vec<Amount>,
     /// The middle of the healthy workers' latencies for each class, in seconds.
     latency: [Option<f64>; Class::ALL.len()],
     owners: Arc<Owners>,
@@ -144,9 +153,12 @@ impl Roster {
         let places = (0..)
             .zip(&members)
             .map(|(place, member)| (member.id(), place));
+        let mut asks: Vec<Amount> = healthy().map(|member| member.ask()).collect();
+        asks.sort_unstable();
         Self {
             places: places.collect(),
             operators: operators.len(),
+            asks,
             latency,
             owners,
             members,
@@ -167,6 +179,40 @@ impl Roster {
     /// How many different operators its healthy workers have.
     pub fn operators(&self) -> usize {
         self.operators
+    }
+
+    /// Which share of the places is taken at those healthy workers that suit a class; `None` if
+    /// there are none.
+    pub fn utilisation(&self, class: Class) -> Option<f64> {
+        let (mut taken, mut places) = (0_u64, 0_u64);
+        for member in &self.members {
+            if member.known.health == Health::Healthy && member.suits(class) >= SUITS {
+                let heartbeat = &member.known.heartbeat;
+                let all = heartbeat.concurrency.max(1);
+                taken += u64::from(heartbeat.running.saturating_add(heartbeat.waiting).min(all));
+                places += u64::from(all);
+            }
+        }
+        (places > 0).then(|| taken as f64 / places as f64)
+    }
+
+    /// What the so many cheapest healthy workers all take part for; what all of them do if there
+    /// are fewer.
+    pub fn ask(&self, workers: usize) -> Amount {
+        let place = workers.min(self.asks.len()).saturating_sub(1);
+        self.asks.get(place).copied().unwrap_or_default()
+    }
+
+    /// Whether so many workers say that they have all of the partitions at hand.
+    pub fn have(&self, partitions: &[Partition], workers: usize) -> bool {
+        let fingerprints: Vec<u32> = partitions.iter().map(Holdings::fingerprint).collect();
+        let has_all = |member: &&Arc<Member>| {
+            let held = member.holdings();
+            fingerprints
+                .iter()
+                .all(|fingerprint| held.has_fingerprint(*fingerprint))
+        };
+        self.members.iter().filter(has_all).take(workers).count() >= workers
     }
 
     pub(crate) fn place(&self, worker: WorkerId) -> Option<u32> {

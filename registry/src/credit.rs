@@ -5,7 +5,7 @@ use crate::{Act, Registry, RegistryError};
 use redis::{AsyncCommands, Script};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
-use streamsync_core::{Amount, ClientId, WorkerId};
+use streamsync_core::{Amount, ClientId};
 
 macro_rules! script {
     ($file:literal) => {
@@ -132,11 +132,12 @@ impl Registry {
     }
 
     /// Lends a router what it needs of a client's credit, or more: up to what it would like, but no
-    /// more than an eighth. All that the router holds, of all clients, is given back by itself if the
-    /// router neither takes nor keeps a lease for `time`.
+    /// more than an eighth. All that a holder has, of all clients, is given back by itself if the
+    /// holder neither takes nor keeps a lease for `time`. A router is another holder each time that
+    /// it starts, as it does not know then what it held before.
     pub async fn lease_credit(
         &self,
-        router: WorkerId,
+        holder: &str,
         client: &ClientId,
         needed: Amount,
         wanted: Amount,
@@ -145,7 +146,7 @@ impl Registry {
         let (granted, balance, debt, elsewhere) = LEASE
             .key(self.account(client))
             .key(self.key("lessees"))
-            .arg(router.to_string())
+            .arg(holder)
             .arg(needed.0)
             .arg(wanted.0)
             .arg(time.as_millis() as u64)
@@ -163,14 +164,14 @@ impl Registry {
     /// Takes back what a router holds of a client's credit and has not spent.
     pub async fn return_credit(
         &self,
-        router: WorkerId,
+        holder: &str,
         client: &ClientId,
         amount: Amount,
     ) -> Result<(), RegistryError> {
         RETURN
             .key(self.account(client))
             .key(self.key("lessees"))
-            .arg(router.to_string())
+            .arg(holder)
             .arg(amount.0)
             .invoke_async::<u64>(&mut self.redis())
             .await
@@ -180,11 +181,7 @@ impl Registry {
 
     /// Keeps all leases of a router for `time` from now by Redis's clock. Returns false, and keeps
     /// nothing, if they have ended.
-    pub async fn keep_credit(
-        &self,
-        router: WorkerId,
-        time: Duration,
-    ) -> Result<bool, RegistryError> {
+    pub async fn keep_credit(&self, holder: &str, time: Duration) -> Result<bool, RegistryError> {
         static KEEP: LazyLock<Script> = LazyLock::new(|| {
             Script::new(
                 "local clock = redis.call('TIME') \
@@ -194,7 +191,7 @@ impl Registry {
             )
         });
         KEEP.key(self.key("lessees"))
-            .arg(router.to_string())
+            .arg(holder)
             .arg(time.as_millis() as u64)
             .invoke_async(&mut self.redis())
             .await
@@ -202,9 +199,9 @@ impl Registry {
     }
 
     /// Ends all leases of a router: what it has not spent is its clients' again.
-    pub async fn end_credit(&self, router: WorkerId) -> Result<(), RegistryError> {
+    pub async fn end_credit(&self, holder: &str) -> Result<(), RegistryError> {
         self.redis()
-            .hdel(self.key("lessees"), router.to_string())
+            .hdel(self.key("lessees"), holder)
             .await
             .map_err(self.failed("end leases of credit"))
     }

@@ -1,5 +1,5 @@
 -- Lends credit of an account to a router.
--- KEYS: the account, the lessees. ARGV: the router, what it needs, what it would like, milliseconds.
+-- KEYS: the account, the lessees. ARGV: the holder, what it needs, what it would like, milliseconds.
 -- Returns what it got, the balance that is left, the debt, and what other routers hold. It gets
 -- nothing if it cannot have what it needs.
 reap(KEYS[1], KEYS[2])

@@ -1,5 +1,5 @@
 -- Takes back what a router does not need.
--- KEYS: the account, the lessees. ARGV: the router, the amount.
+-- KEYS: the account, the lessees. ARGV: the holder, the amount.
 local field = 'lease:' .. ARGV[1]
 local returned = math.min(number(KEYS[1], field), tonumber(ARGV[2]))
 if returned > 0 then

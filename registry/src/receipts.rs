@@ -32,11 +32,12 @@ pub struct FiledReceipt {
 
 impl Registry {
     /// Records receipts of a router that are numbered without gaps, the first with `first`, and
-    /// debits those who pay. What was recorded before is not again. Returns the number of the last
-    /// one recorded.
+    /// debits those who pay, from what the holder has of their credit. What was recorded before is
+    /// not again. Returns the number of the last one recorded.
     pub async fn record_receipts(
         &self,
         router: WorkerId,
+        holder: &str,
         first: u64,
         debits: &[Debit],
     ) -> Result<u64, RegistryError> {
@@ -46,7 +47,8 @@ impl Registry {
             .arg(self.key(""))
             .arg(router.to_string())
             .arg(first)
-            .arg(KEPT_FOR_EACH);
+            .arg(KEPT_FOR_EACH)
+            .arg(holder);
         for debit in debits {
             call.arg(debit.client.as_str())
                 .arg(debit.charged.0)

@@ -1,14 +1,14 @@
 -- Records receipts of a router and debits who pays for them, each once: they are numbered without
 -- gaps, and what is not after the last one was recorded before.
 -- KEYS: the stream of receipts, the last number of each router.
--- ARGV: what keys begin with, the router, the number of the first, receipts kept for each client;
--- then for each receipt: client, what is charged, the receipt.
+-- ARGV: what keys begin with, the router, the number of the first, receipts kept for each client,
+-- the holder of the credit; then for each receipt: client, what is charged, the receipt.
 -- Returns the number of the last that is recorded.
 local last = tonumber(redis.call('HGET', KEYS[2], ARGV[2]) or '0')
-local held = 'lease:' .. ARGV[2]
-for place = 5, #ARGV, 3 do
-  local place_number = tonumber(ARGV[3]) + (place - 5) / 3
-  if place_number > last then
+local held = 'lease:' .. ARGV[5]
+for place = 6, #ARGV, 3 do
+  local number_here = tonumber(ARGV[3]) + (place - 6) / 3
+  if number_here > last then
     local client, charged = ARGV[place], tonumber(ARGV[place + 1])
     local account = ARGV[1] .. 'credit:' .. client
     local id = redis.call('XADD', KEYS[1], '*', 'client', client, 'receipt', ARGV[place + 2])
@@ -29,7 +29,7 @@ for place = 5, #ARGV, 3 do
         add(account, 'debt', late - from_balance)
       end
     end
-    last = place_number
+    last = number_here
   end
 end
 redis.call('HSET', KEYS[2], ARGV[2], string.format('%.0f', last))

@@ -3,7 +3,7 @@
 use crate::{Registry, RegistryError};
 use redis::Script;
 use std::{sync::LazyLock, time::Duration};
-use streamsync_core::{KeyId, WorkerId};
+use streamsync_core::{KeyId, Limits, WorkerId};
 
 static USAGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("usage.lua")));
 static ROUTERS: LazyLock<Script> = LazyLock::new(|| {
@@ -36,39 +36,50 @@ pub struct UsageTotals {
     pub used: Usage,
     /// How long the minute still takes.
     pub left: Duration,
+    /// How many more requests the router may let through until it asks again.
+    pub requests: u64,
+    /// How many more queries it may begin.
+    pub begins: u64,
 }
 
 impl Registry {
-    /// Adds what a router let keys use, and says what all let each of them use.
+    /// Adds what one of so many routers let keys use. Says what all let each of them use, and how
+    /// much more this one may until it asks again: all together no more than the key's limits.
     pub async fn add_usage(
         &self,
         router: WorkerId,
-        used: &[(KeyId, Usage)],
+        routers: u64,
+        used: &[(KeyId, Usage, Limits)],
     ) -> Result<Vec<UsageTotals>, RegistryError> {
         let failed = self.failed("add up the usage of keys");
         let mut redis = self.redis();
-        let calls = used.iter().map(|(key, usage)| {
+        let calls = used.iter().map(|(key, usage, limits)| {
             let mut call = USAGE.prepare_invoke();
             call.key(self.key(&format!("usage:{key}")))
                 .arg(router.to_string())
                 .arg(usage.requests)
                 .arg(usage.rows)
                 .arg(usage.bytes)
-                .arg(usage.concurrent);
+                .arg(usage.concurrent)
+                .arg(routers.max(1))
+                .arg(limits.requests_per_minute.unwrap_or_default())
+                .arg(limits.concurrent.unwrap_or_default());
             call
         });
         let mut totals = Vec::with_capacity(used.len());
         for call in calls {
-            let (requests, rows, bytes, concurrent, left) =
+            let (all_requests, rows, bytes, concurrent, left, requests, begins) =
                 call.invoke_async(&mut redis).await.map_err(&failed)?;
             totals.push(UsageTotals {
                 used: Usage {
-                    requests,
+                    requests: all_requests,
                     rows,
                     bytes,
                     concurrent,
                 },
                 left: Duration::from_millis(left),
+                requests,
+                begins,
             });
         }
         Ok(totals)

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use streamsync_core::{Class, Outcome, SignedAnswer, WorkerId};
+use streamsync_core::{Amount, Class, Outcome, SignedAnswer, WorkerId};
 use streamsync_race::{Asked, Member, choose, seeded};
 use streamsync_registry::{Evidence, Offence};
 
@@ -113,6 +113,7 @@ fn further(
         partitions: &query.partitions,
         class,
         needed: 1,
+        pays: Amount(u64::MAX),
     };
     let mut random = seeded(&query.id);
     let choice = choose(&roster, who, router.race_config(), now, &mut random);

@@ -1,18 +1,25 @@
 //! The router over HTTP.
 
+mod access;
+mod admin_log;
 mod audit;
+mod credit;
 mod error;
 mod format;
+mod keys;
+mod prices;
 mod query;
+mod receipts;
 mod tables;
 mod workers;
 
 use crate::Router;
+use access::{Allowed, Operates};
 use axum::{
     Router as Routes,
     extract::{FromRef, State},
     http::StatusCode,
-    routing::{get, post},
+    routing::{delete, get, post, put},
 };
 use error::Failure;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -20,10 +27,22 @@ use streamsync_registry::Registry;
 
 /// What a router serves to clients; `docs/API.md` describes it.
 ///
-/// The registry is asked for what a router itself does not know: the history of workers, and audits.
+/// The registry is asked for what a router itself does not know: the history of workers, audits,
+/// keys, credit and receipts.
 pub fn routes(router: Router, registry: Registry, metrics: PrometheusHandle) -> Routes {
     Routes::new()
         .route("/v1/query", post(query::query))
+        .route("/v1/quote", post(query::quote))
+        .route("/v1/prices", get(prices::show))
+        .route("/v1/credit", get(credit::own))
+        .route("/v1/credit/{client}", get(credit::of).post(credit::add))
+        .route("/v1/receipts", get(receipts::own))
+        .route("/v1/receipts/all", get(receipts::all))
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", delete(keys::revoke))
+        .route("/v1/keys/{id}/rotate", post(keys::rotate))
+        .route("/v1/keys/{id}/limits", put(keys::limit))
+        .route("/v1/admin-log", get(admin_log::show))
         .route("/v1/tables", get(tables::list))
         .route("/v1/tables/{name}", get(tables::show))
         .route("/v1/queries/{id}/audit", get(audit::show))
@@ -31,10 +50,18 @@ pub fn routes(router: Router, registry: Registry, metrics: PrometheusHandle) -> 
         .route("/v1/workers/{id}", get(workers::show))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(async move || metrics.render()))
+        .route(
+            "/metrics",
+            get(async move |_: Allowed<Operates>| metrics.render()),
+        )
         .fallback(async || Failure::not_found())
         .method_not_allowed_fallback(async || Failure::method_not_allowed())
         .with_state(Served { router, registry })
+}
+
+/// `GET /metrics` and nothing else, for an address that only a scraper reaches.
+pub fn metrics_routes(metrics: PrometheusHandle) -> Routes {
+    Routes::new().route("/metrics", get(async move || metrics.render()))
 }
 
 /// What requests are answered from.

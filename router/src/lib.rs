@@ -3,15 +3,24 @@
 //!
 //! The router keeps nothing: any number of them can run over one lake and one Redis.
 
+mod accounts;
+mod administration;
 mod archive;
+mod callers;
 mod catalog;
 mod classify;
 mod connections;
 mod contest;
+mod credit;
 mod dispute;
 mod fleet;
 mod heat;
 mod http;
+mod journal;
+mod journal_file;
+mod limits;
+mod market;
+mod nonces;
 mod outbox;
 mod plan;
 mod queue;
@@ -22,15 +31,23 @@ mod stage;
 mod statement;
 mod watch;
 
+pub use accounts::{Accounts, AccountsError};
+pub use administration::{Actor, Administration, AdministrationError, Issued, NewKey};
 pub use archive::archive_until;
+pub use callers::AccessError;
 pub use catalog::Catalog;
 pub use contest::{RaceError, RacerReport};
+pub use credit::CreditError;
 pub use fleet::Fleet;
-pub use http::routes;
-pub use plan::{Ask, PlanError, Verify};
+pub use http::{metrics_routes, routes};
+pub use journal::{Journal, JournalError};
+pub use limits::{Limited, Remaining};
+pub use market::Price;
+pub use nonces::Replayed;
+pub use plan::{Ask, PlanError, ReadPartition, Verify};
 pub use queue::{Client, Full};
 pub use racer::Rows;
-pub use router::{Raced, Router, RouterError};
+pub use router::{Bill, Quote, Raced, Router, RouterError};
 pub use spool::{Spool, SpoolError};
 pub use statement::{Analysed, MAX_BYTES, Position, Refused, analyse};
 pub use watch::watch;

@@ -1,8 +1,8 @@
 //! From what a client asks to a query that can be raced.
 
 use crate::{Analysed, Catalog, Refused, analyse, classify::classify};
-use serde::Deserialize;
-use std::collections::BTreeSet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use streamsync_core::{
     Amount, Class, Parameter, Partition, Query, QueryId, Snapshot, config::RouterConfig,
 };
@@ -51,14 +51,6 @@ pub enum PlanError {
         /// The longest that is taken.
         longest: u64,
     },
-    /// It costs more than the client wants to pay.
-    #[error("the query costs {price}, which is over max_price, {max_price}")]
-    Price {
-        /// The price.
-        price: Amount,
-        /// The client's bound.
-        max_price: Amount,
-    },
     /// The lake could not be asked for its files.
     #[error("could not list the files of a table")]
     Files(#[from] ListFilesError),
@@ -68,6 +60,27 @@ pub enum PlanError {
 pub(crate) struct Planned {
     pub(crate) query: Query,
     pub(crate) class: Class,
+    /// What it may have to read, in the order of the query's partitions.
+    pub(crate) reads: Vec<ReadPartition>,
+}
+
+/// What a query may have to read of a partition.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReadPartition {
+    /// Which one.
+    #[serde(flatten)]
+    pub partition: Partition,
+    /// How many of its files cannot be ruled out.
+    pub files: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+}
+
+impl Planned {
+    /// How many bytes it may have to read.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.reads.iter().map(|read| read.bytes).sum()
+    }
 }
 
 /// Plans a query: checks it, pins the newest snapshot, and names the partitions that matter.
@@ -86,17 +99,9 @@ pub(crate) async fn plan(
             longest,
         });
     }
-    if let Some(max_price) = ask
-        .max_price
-        .filter(|max_price| *max_price < config.base_price)
-    {
-        return Err(PlanError::Price {
-            price: config.base_price,
-            max_price,
-        });
-    }
     let analysed = analyse(&ask.sql, catalog, &ask.params)?;
-    let partitions = partitions(&analysed, catalog).await?;
+    let reads = reads(&analysed, catalog).await?;
+    let partitions: Vec<Partition> = reads.iter().map(|read| read.partition.clone()).collect();
     let class = classify(&analysed, &partitions, catalog, archive_after_days);
     let tables = analysed
         .tables
@@ -117,14 +122,18 @@ pub(crate) async fn plan(
         max_rows: config.max_rows,
         max_bytes: config.max_answer_bytes,
     };
-    Ok(Planned { query, class })
+    Ok(Planned {
+        query,
+        class,
+        reads,
+    })
 }
 
-async fn partitions(
+async fn reads(
     analysed: &Analysed,
     catalog: &Catalog,
-) -> Result<Vec<Partition>, ListFilesError> {
-    let mut partitions = BTreeSet::new();
+) -> Result<Vec<ReadPartition>, ListFilesError> {
+    let mut reads: BTreeMap<Partition, (u64, u64)> = BTreeMap::new();
     for name in &analysed.tables {
         let Some(table) = catalog.table(name.as_str()) else {
             continue;
@@ -138,10 +147,22 @@ async fn partitions(
             Some(definition) => prune(definition, &files, constraints),
             None => files.iter().collect(),
         };
-        partitions.extend(matter.into_iter().map(|file| Partition {
-            table: name.clone(),
-            values: file.partition.clone(),
-        }));
+        for file in matter {
+            let partition = Partition {
+                table: name.clone(),
+                values: file.partition.clone(),
+            };
+            let (files, bytes) = reads.entry(partition).or_default();
+            *files += 1;
+            *bytes += file.size;
+        }
     }
-    Ok(partitions.into_iter().collect())
+    let reads = reads
+        .into_iter()
+        .map(|(partition, (files, bytes))| ReadPartition {
+            partition,
+            files,
+            bytes,
+        });
+    Ok(reads.collect())
 }

@@ -6,11 +6,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use streamsync_core::ClientId;
 use tokio::sync::oneshot;
 
-/// Who asks. Until clients have keys, it is the address that they ask from.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Client(pub IpAddr);
+/// Who asks, as far as he is known.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Client {
+    /// Somebody who has shown who he is.
+    Named(ClientId),
+    /// Somebody at an address.
+    At(IpAddr),
+}
 
 /// A bounded number of places, and a bounded queue before them for each client. A place that gets
 /// free goes to the clients in turn, so that one who asks a lot waits behind his own queries only.
@@ -104,12 +110,12 @@ impl Queue {
                 return Err(full);
             }
             let state = &mut *state;
-            let queue = state.queues.entry(client).or_default();
+            let queue = state.queues.entry(client.clone()).or_default();
             if queue.len() >= waiting_per_client {
                 return Err(full);
             }
             if queue.is_empty() && !state.turns.contains(&client) {
-                state.turns.push_back(client);
+                state.turns.push_back(client.clone());
             }
             let (give, place) = oneshot::channel();
             queue.push_back(give);
@@ -185,7 +191,7 @@ mod tests {
     use std::pin::pin;
 
     fn client(number: u8) -> Client {
-        Client(IpAddr::from([127, 0, 0, number]))
+        Client::At(IpAddr::from([127, 0, 0, number]))
     }
 
     fn queue(places: usize, waiting: usize, waiting_per_client: usize) -> Queue {

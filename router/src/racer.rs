@@ -14,6 +14,7 @@ use streamsync_core::{
     with_causes,
 };
 use streamsync_registry::Heartbeat;
+use streamsync_tls::Credentials;
 
 /// The most bytes of an error that are read, and how long they are waited for.
 const MAX_PROBLEM_BYTES: u64 = 64 << 10;
@@ -61,7 +62,7 @@ impl RacerError {
 }
 
 /// The way to the workers. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Workers(Connections);
 
 /// The rows of an answer.
@@ -101,6 +102,10 @@ pub(crate) fn body(query: &Query, time_left_ms: u64) -> Bytes {
 }
 
 impl Workers {
+    pub(crate) fn new(credentials: Option<Credentials>) -> Self {
+        Self(Connections::new(credentials))
+    }
+
     /// Has a worker answer a query, up to where its signed answer is known and checked.
     pub(crate) async fn ask(
         &self,
@@ -108,7 +113,10 @@ impl Workers {
         query: &Query,
         body: Bytes,
     ) -> Result<Reply, RacerError> {
-        let response = self.0.post(&worker.endpoint, "/v1/execute", body).await?;
+        let response = self
+            .0
+            .post(worker.worker, &worker.endpoint, "/v1/execute", body)
+            .await?;
         match response.status() {
             StatusCode::OK => {
                 let signed = signed(response.headers(), worker.worker, query)?;

@@ -1,12 +1,17 @@
 //! The router itself: what it knows, and a query from start to end.
 
 use crate::{
-    Ask, Catalog, Client, Fleet, Full, PlanError, RaceError, Verify,
-    contest::{Contest, Field, Traces, Won},
+    Accounts, Ask, Catalog, Client, CreditError, Fleet, Full, JournalError, PlanError, Price,
+    RaceError, Verify,
+    accounts::Answer,
+    callers::Named,
+    contest::{Contest, Field, Traces},
+    credit::Reserved,
     dispute,
     heat::Heat,
+    market::{Market, winners_part},
     outbox::{Message, Outbox, Outgoing},
-    plan::{self, Planned},
+    plan::{self, Planned, ReadPartition},
     queue::{Limits, Place, Queue},
     racer::{Rows, Workers},
     stage::Stages,
@@ -17,12 +22,13 @@ use std::{
     time::Duration,
 };
 use streamsync_core::{
-    Amount, Class, Outcome, QueryId, Snapshot, WorkerId,
+    Amount, Class, Outcome, Promise, QueryId, Snapshot, WorkerId,
     clock::SharedClock,
-    config::{RaceConfig, RouterConfig},
+    config::{Config, RaceConfig, RouterConfig},
 };
-use streamsync_race::{Asked, RecentLatency, Rules, choose, seeded};
+use streamsync_race::{Asked, RecentLatency, Roster, Rules, choose, seeded};
 use streamsync_registry::{Audit, Finding};
+use streamsync_tls::Credentials;
 use tokio::sync::Semaphore;
 
 /// How many disputes are looked into at the same time; during more of them, further ones are left.
@@ -44,6 +50,9 @@ struct Inner {
     heat: Heat,
     queue: Queue,
     latency: Mutex<RecentLatency>,
+    market: Market,
+    /// `None` where nobody is asked who he is.
+    accounts: Option<Accounts>,
     outbox: Outbox,
     outgoing: Mutex<Option<Outgoing>>,
     disputes: Arc<Semaphore>,
@@ -71,10 +80,40 @@ pub struct Raced {
     pub operators: usize,
     /// Who answered otherwise, or lied.
     pub dissenters: Vec<WorkerId>,
-    /// How long the router took.
+    /// How long the race took, from when it had a place.
     pub took: Duration,
-    /// What it costs: nothing, if it took longer than promised.
-    pub price: Amount,
+    /// What it costs.
+    pub price: Price,
+    /// Whether it is free unless it is fast.
+    promised: bool,
+    /// What was set aside to pay for it.
+    reserved: Option<Reserved>,
+}
+
+/// What an answer costs in the end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bill {
+    /// What the client pays.
+    pub charged: Amount,
+    /// What became of the promise.
+    pub promise: Promise,
+    /// The number of the receipt, if there is one.
+    pub receipt: Option<u64>,
+}
+
+/// What a query would cost, and why.
+#[derive(Debug)]
+pub struct Quote {
+    /// What kind of work it is.
+    pub class: Class,
+    /// The versions that it would read.
+    pub snapshot: Snapshot,
+    /// The partitions that it may have to read, with their files and bytes.
+    pub partitions: Vec<ReadPartition>,
+    /// What it would cost now.
+    pub price: Price,
+    /// Whether it would be free unless it is fast.
+    pub promised: bool,
 }
 
 /// Why a query has no answer.
@@ -89,15 +128,37 @@ pub enum RouterError {
     /// The router has enough to do.
     #[error(transparent)]
     Full(#[from] Full),
+    /// It costs more than the client wants to pay.
+    #[error("the query costs {price}, which is over max_price, {max_price}")]
+    Price {
+        /// The price.
+        price: Amount,
+        /// The client's bound.
+        max_price: Amount,
+    },
+    /// The client cannot pay for it.
+    #[error(transparent)]
+    Credit(#[from] CreditError),
+    /// The receipt could not be kept, so the answer is not given.
+    #[error("the receipt could not be kept, and without one no answer is given")]
+    Receipt(#[source] JournalError),
     /// The lake has not been seen yet.
     #[error("the router has not seen the lake yet; come back later")]
     NotReady,
 }
 
 impl Router {
-    /// A router that knows nothing yet; [`watch`](crate::watch) tells it.
-    pub fn new(config: RouterConfig, race: RaceConfig, clock: SharedClock) -> Self {
+    /// A router that knows nothing yet; [`watch`](crate::watch) tells it. Without accounts anyone may
+    /// ask, and nobody pays; without credentials it talks to workers in plain text.
+    pub fn new(
+        config: &Config,
+        accounts: Option<Accounts>,
+        credentials: Option<Credentials>,
+        clock: SharedClock,
+    ) -> Self {
         let (outbox, outgoing) = Outbox::new();
+        let (prices, race) = (config.price.clone(), config.race.clone());
+        let config = config.router.clone();
         let queue = Queue::new(Limits {
             places: config.max_in_flight,
             waiting: config.queue,
@@ -105,12 +166,14 @@ impl Router {
             patience: Duration::from_millis(config.queue_ms),
         });
         Self(Arc::new(Inner {
-            workers: Workers::default(),
+            workers: Workers::new(credentials),
             catalog: RwLock::default(),
             fleet: Fleet::new(race.clone(), Arc::clone(&clock)),
             heat: Heat::default(),
             queue,
             latency: Mutex::default(),
+            market: Market::new(prices),
+            accounts,
             outbox,
             outgoing: Mutex::new(Some(outgoing)),
             disputes: Arc::new(Semaphore::new(DISPUTES)),
@@ -134,6 +197,14 @@ impl Router {
     pub(crate) fn take_outgoing(&self) -> Option<Outgoing> {
         let outgoing = self.0.outgoing.lock();
         outgoing.unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn accounts(&self) -> Option<&Accounts> {
+        self.0.accounts.as_ref()
+    }
+
+    pub(crate) fn market(&self) -> &Market {
+        &self.0.market
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {
@@ -209,21 +280,54 @@ impl Router {
         (self.latency().p95(class) * 10).clamp(SHORTEST_STALL.min(longest), longest)
     }
 
-    /// Answers a query. Dropping the future stops all its racers.
-    pub async fn query(&self, id: QueryId, client: Client, ask: Ask) -> Result<Raced, RouterError> {
-        let inner = &self.0;
-        let mut stages = Stages::begin(Arc::clone(&inner.clock));
-        let place = inner.queue.enter(client).await?;
-        stages.end("queue");
+    async fn plan(&self, id: QueryId, ask: Ask) -> Result<Planned, RouterError> {
         let catalog = self.catalog();
         if catalog.tables().next().is_none() {
             return Err(RouterError::NotReady);
         }
-        let verify = ask.verify;
-        let archive_after = inner.race.archive_after_days;
-        let planned = plan::plan(ask, id, &catalog, &inner.config, archive_after).await?;
-        let Planned { query, class } = planned;
-        inner.heat.count(&query.partitions);
+        let archive_after = self.0.race.archive_after_days;
+        Ok(plan::plan(ask, id, &catalog, &self.0.config, archive_after).await?)
+    }
+
+    fn price(&self, planned: &Planned, roster: &Roster) -> Price {
+        let (class, racers) = (planned.class, self.0.race.racers);
+        self.0.market.price(class, planned.bytes(), roster, racers)
+    }
+
+    /// Lookups of what enough workers have at hand are promised to be fast.
+    fn promised(&self, planned: &Planned, roster: &Roster) -> bool {
+        planned.class == Class::Lookup
+            && roster.have(&planned.query.partitions, self.0.race.quorum())
+    }
+
+    /// Says what a query would cost now.
+    pub async fn quote(&self, ask: Ask) -> Result<Quote, RouterError> {
+        let planned = self.plan(self.query_id(), ask).await?;
+        let roster = self.0.fleet.roster();
+        Ok(Quote {
+            price: self.price(&planned, &roster),
+            promised: self.promised(&planned, &roster),
+            class: planned.class,
+            snapshot: planned.query.snapshot,
+            partitions: planned.reads,
+        })
+    }
+
+    /// Answers a query. Dropping the future stops all its racers.
+    pub(crate) async fn query(
+        &self,
+        id: QueryId,
+        client: Client,
+        named: Option<&Named>,
+        ask: Ask,
+    ) -> Result<Raced, RouterError> {
+        let inner = &self.0;
+        let mut stages = Stages::begin(Arc::clone(&inner.clock));
+        let place = inner.queue.enter(client).await?;
+        stages.end("queue");
+        let (verify, max_price) = (ask.verify, ask.max_price);
+        let planned = self.plan(id, ask).await?;
+        inner.heat.count(&planned.query.partitions);
         stages.end("plan");
 
         let needed = match verify {
@@ -235,6 +339,23 @@ impl Router {
         if alive < needed {
             return Err(RaceError::TooFew { alive, needed }.into());
         }
+        let price = self.price(&planned, &roster);
+        if let Some(max_price) = max_price.filter(|max_price| *max_price < price.price) {
+            let price = price.price;
+            return Err(RouterError::Price { price, max_price });
+        }
+        let reserved = match (&inner.accounts, named) {
+            (Some(accounts), Some(named)) => Some(
+                accounts
+                    .credit()
+                    .reserve(&named.client, price.price)
+                    .await?,
+            ),
+            _ => None,
+        };
+        let promised = self.promised(&planned, &roster);
+        let Planned { query, class, .. } = planned;
+        stages.end("price");
         let began = inner.clock.monotonic();
         let mut random = seeded(&id);
         let asked = Asked {
@@ -242,6 +363,7 @@ impl Router {
             class,
             // A fast answer is audited by a quorum.
             needed: inner.race.quorum(),
+            pays: winners_part(price.price),
         };
         let choice = choose(&roster, asked, &inner.race, began, &mut random);
         let rules = Rules {
@@ -281,8 +403,21 @@ impl Router {
         stages.end_at("execute", decided_at);
         stages.end("verify");
         self.latency().note(class, decided_at.saturating_sub(began));
-        let dissenters = contest.dissenters(won.outcome);
-        let raced = self.raced(id, class, snapshot, won, dissenters, stages.took());
+        let raced = Raced {
+            id,
+            class,
+            snapshot,
+            outcome: won.outcome,
+            dissenters: contest.dissenters(won.outcome),
+            rows: won.rows,
+            winner: won.winner,
+            verifiers: won.verifiers,
+            operators: won.operators,
+            took: stages.took(),
+            price,
+            promised,
+            reserved,
+        };
         match verify {
             Verify::Quorum => {
                 contest.close(Some(raced.outcome), false);
@@ -293,33 +428,56 @@ impl Router {
         Ok(raced)
     }
 
-    fn raced(
+    /// Charges for an answer that is about to be given, so long after its request had come. If there
+    /// can be no receipt, it may not be given.
+    pub(crate) fn settle(
         &self,
-        id: QueryId,
-        class: Class,
-        snapshot: Snapshot,
-        won: Won,
-        dissenters: Vec<WorkerId>,
+        raced: &mut Raced,
+        named: Option<&Named>,
         took: Duration,
-    ) -> Raced {
-        let in_time = took <= Duration::from_millis(self.0.config.promise_ms);
-        Raced {
-            id,
-            class,
-            snapshot,
-            rows: won.rows,
-            outcome: won.outcome,
-            winner: won.winner,
-            verifiers: won.verifiers,
-            operators: won.operators,
-            dissenters,
+    ) -> Result<Bill, RouterError> {
+        let promise = match raced.promised {
+            false => Promise::None,
+            true if took <= Duration::from_millis(self.0.config.promise_ms) => Promise::Kept,
+            true => Promise::Broken,
+        };
+        metrics::counter!("streamsync_router_promises_total", "promise" => promise.name())
+            .increment(1);
+        let (Some(accounts), Some(named), Some(reserved), Outcome::Rows { digest, rows }) = (
+            &self.0.accounts,
+            named,
+            raced.reserved.take(),
+            raced.outcome,
+        ) else {
+            let charged = Amount::ZERO;
+            return Ok(Bill {
+                charged,
+                promise,
+                receipt: None,
+            });
+        };
+        let answer = Answer {
+            query: raced.id,
+            class: raced.class,
+            snapshot: &raced.snapshot,
+            digest,
+            rows,
+            price: raced.price.price,
+            promise,
             took,
-            price: if in_time {
-                self.0.config.base_price
-            } else {
-                Amount::ZERO
-            },
-        }
+            winner: raced.winner,
+            verifiers: &raced.verifiers,
+            dissenters: &raced.dissenters,
+        };
+        let signed = accounts
+            .charge(named, answer, reserved)
+            .map_err(RouterError::Receipt)?;
+        metrics::counter!("streamsync_router_charged_total").increment(signed.receipt.charged.0);
+        Ok(Bill {
+            charged: signed.receipt.charged,
+            promise,
+            receipt: Some(signed.receipt.number),
+        })
     }
 
     /// Compares an answer that was given with those of others, off the query's path. It keeps the

@@ -3,7 +3,7 @@
 use crate::{Catalog, Router, Spool, classify::day};
 use futures::{Stream, StreamExt, future::try_join_all, stream};
 use std::{error::Error, pin::pin, time::Duration};
-use streamsync_core::Partition;
+use streamsync_core::{Class, Partition};
 use streamsync_lake::{Lake, ListTablesError, OpenTableError, Table};
 use streamsync_registry::{Registry, TrustedGrants};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -34,9 +34,15 @@ pub async fn watch(
             () = watch_lake(&router, &lake) => {}
             () = watch_registry(&router, &registry) => {}
             () = tell_heat(&router, &registry) => {}
+            () = set_prices(&router, &registry) => {}
         }
     };
-    tokio::join!(telling, watching);
+    let accounting = async {
+        if let Some(accounts) = router.accounts() {
+            accounts.keep(&stop).await;
+        }
+    };
+    tokio::join!(telling, watching, accounting);
 }
 
 async fn tell(stop: &CancellationToken, router: &Router, registry: &Registry, spool: Spool) {
@@ -61,11 +67,13 @@ async fn watch_registry(router: &Router, registry: &Registry) {
     let mut turns = every(router.config().registry_poll_ms);
     let mut trusted = TrustedGrants::default();
     let mut news = pin!(news(registry));
+    let mut keys_since = 0;
     loop {
         tokio::select! {
             _ = turns.tick() => {}
             Some(()) = news.next() => {}
         }
+        watch_accounts(router, registry, &mut keys_since).await;
         let fleet = router.fleet();
         match registry.changes(fleet.cursor(), &mut trusted).await {
             Ok(changes) => {
@@ -85,6 +93,54 @@ async fn watch_registry(router: &Router, registry: &Registry) {
         metrics::gauge!("streamsync_router_queries", "state" => "waiting").set(waiting as f64);
         let asked = fleet.roster().members().len();
         metrics::gauge!("streamsync_router_workers").set(asked as f64);
+    }
+}
+
+/// For how long a changed key is learned anew, in milliseconds.
+const CHANGED_AGAIN_MS: u64 = 5_000;
+
+/// Learns which keys were changed, and what queries cost now. That Redis is away is said elsewhere.
+async fn watch_accounts(router: &Router, registry: &Registry, since: &mut u64) {
+    if let Some(accounts) = router.accounts()
+        && let Ok((changed, now)) = registry.changed_keys(*since).await
+    {
+        for key in &changed {
+            accounts.callers().forget(key).await;
+        }
+        // Again and again for a while: a key that was being looked up while it changed may come in
+        // as it was before.
+        *since = now.saturating_sub(CHANGED_AGAIN_MS);
+    }
+    if let Ok(multipliers) = registry.multipliers().await {
+        router.market().set(multipliers);
+    }
+}
+
+/// The lease of the router that sets the prices.
+const PRICES: &str = "prices";
+
+/// Lets prices follow the load. Any number of routers may: one of them does it at a time.
+async fn set_prices(router: &Router, registry: &Registry) {
+    let seconds = router.market().config().update_s;
+    let holder = uuid::Uuid::from_bytes(*router.query_id().as_bytes());
+    let mut turns = every(seconds * 1_000);
+    loop {
+        turns.tick().await;
+        let lease = registry
+            .lease(PRICES, holder, Duration::from_secs(seconds * 3))
+            .await;
+        if !matches!(lease, Ok(Some(_))) {
+            continue;
+        }
+        let next = router.market().next(&router.fleet().roster());
+        match registry.set_multipliers(&next).await {
+            Ok(()) => router.market().set(next),
+            Err(error) => tracing::debug!(error = &error as &dyn Error, "could not set prices"),
+        }
+        for (class, multiplier) in Class::ALL.iter().zip(next.0) {
+            metrics::gauge!("streamsync_router_price_multiplier", "class" => class.name())
+                .set(multiplier as f64 / 1e6);
+        }
     }
 }
 

@@ -1,7 +1,20 @@
 //! The processes that `streamsync dev` starts, and ends.
 
+use super::CERTIFICATES_HOLD;
 use crate::{Failure, settings::Settings};
-use std::{io, net::TcpListener, process::Stdio, time::Duration};
+use rand::Rng;
+use std::{
+    io,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use streamsync_core::{
+    Identity,
+    clock::{Clock, SystemClock},
+};
+use streamsync_tls::{Authority, Subject};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -80,18 +93,41 @@ impl LocalRedis {
     }
 }
 
+/// Makes a worker's key pair and certificate.
+fn identify(
+    folder: &Path,
+    number: usize,
+    authority: &Authority,
+) -> Result<(PathBuf, PathBuf), Failure> {
+    #[allow(clippy::disallowed_methods)]
+    let identity = Identity::from_seed(rand::rng().random());
+    let tls = folder.join(format!("worker-{number}"));
+    let keypair = tls.with_extension("json");
+    let now = SystemClock.unix_millis() / 1_000;
+    identity.write_new(&keypair)?;
+    authority.issue(Subject::Worker(identity.id()), &tls, now, CERTIFICATES_HOLD)?;
+    Ok((keypair, tls))
+}
+
 /// Worker processes. They end by themselves when this process does, as their standard input ends
 /// with it.
 pub struct Workers(Vec<Child>);
 
 impl Workers {
     /// Starts so many.
-    pub fn start(settings: &Settings, count: usize) -> Result<Self, Failure> {
+    pub fn start(
+        settings: &Settings,
+        count: usize,
+        folder: &Path,
+        authority: &Authority,
+    ) -> Result<Self, Failure> {
         let program = std::env::current_exe()?;
         let mut children = Vec::new();
-        for _ in 0..count {
+        for number in 0..count {
+            let (keypair, tls) = identify(folder, number, authority)?;
             let mut command = Command::new(&program);
             command.args(["worker", "--stop-with-stdin", "--listen", "127.0.0.1:0"]);
+            command.arg("--keypair").arg(keypair).arg("--tls").arg(tls);
             let flags = [
                 (
                     "--config",

@@ -267,6 +267,7 @@ impl<'a> Network<'a> {
             partitions: std::slice::from_ref(&partition),
             class: Class::Lookup,
             needed: self.scenario.needed,
+            pays: Amount(u64::MAX),
         };
         let choice = choose(&self.roster, asked, &self.config, now, &mut seeded(&id));
         let rules = Rules {

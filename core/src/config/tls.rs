@@ -7,8 +7,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsConfig {
-    /// The folder with `ca.pem` (authorities that are trusted), `cert.pem` and `key.pem` (this
-    /// process's own), as `streamsync certs` makes it. Changes are taken up while it runs.
+    /// The folder with `ca.pem` (the authorities that are trusted) and `identity.pem` (this process's
+    /// certificate and key), as `streamsync certs` makes it. Changes are taken up while it runs.
     pub folder: Option<PathBuf>,
     /// Whether routers and workers talk without TLS. Only for addresses of the loopback interface.
     pub insecure_no_tls: bool,

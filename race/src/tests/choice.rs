@@ -18,6 +18,7 @@ fn choose_for(roster: &Roster, partitions: &[Partition], number: u64) -> Choice 
         partitions,
         class: Class::Lookup,
         needed: 3,
+        pays: Amount(u64::MAX),
     };
     let mut random = seeded(&query(number));
     choose(

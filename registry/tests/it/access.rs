@@ -3,7 +3,7 @@
 use super::{Identity, Redis, Registry, config, credit::act};
 use futures::StreamExt;
 use std::time::Duration;
-use streamsync_core::{ApiKey, KeyId, Salt, Scope};
+use streamsync_core::{ApiKey, KeyId, Limits, Salt, Scope};
 use streamsync_registry::{Multipliers, Usage};
 
 fn key(number: u8) -> ApiKey {
@@ -105,37 +105,45 @@ pub async fn usage() {
     assert_eq!(registry.router_is_there(router(1)).await.unwrap(), 1);
     assert_eq!(registry.router_is_there(router(2)).await.unwrap(), 2);
     assert_eq!(registry.router_is_there(router(1)).await.unwrap(), 2);
-    let used = |requests, concurrent| Usage {
-        requests,
-        rows: 10,
-        bytes: 100,
-        concurrent,
+    let limits = Limits {
+        requests_per_minute: Some(60),
+        concurrent: Some(10),
+        ..Limits::default()
     };
-    let add = async |seed, usage| {
-        registry
-            .add_usage(router(seed), &[(KeyId::new([1; 16]), usage)])
-            .await
-            .unwrap()[0]
+    let add = async |seed, requests, concurrent| {
+        let usage = Usage {
+            requests,
+            rows: 10,
+            bytes: 100,
+            concurrent,
+        };
+        let used = [(KeyId::new([1; 16]), usage, limits)];
+        registry.add_usage(router(seed), 2, &used).await.unwrap()[0]
     };
-    let first = add(1, used(3, 2)).await;
-    assert_eq!(first.used, used(3, 2));
-    assert!(first.left <= Duration::from_secs(60));
-    let second = add(2, used(4, 1)).await;
+    let first = add(1, 4, 2).await;
+    assert_eq!((first.used.requests, first.used.concurrent), (4, 2));
+    assert_eq!(
+        (first.requests, first.begins),
+        (28, 4),
+        "half of what is left"
+    );
+    let second = add(2, 6, 1).await;
     // Unless a minute began in between.
     if second.left <= first.left {
-        let both = Usage {
-            requests: 7,
-            rows: 20,
-            bytes: 200,
-            concurrent: 3,
-        };
-        assert_eq!(second.used, both);
+        assert_eq!(
+            (second.used.requests, second.used.rows, second.used.bytes),
+            (10, 20, 200)
+        );
+        assert_eq!(second.requests, 11, "half of 60 - 10 - 28");
+        // All that may still be let through is within the limits.
+        assert!(10 + first.requests + second.requests <= 60);
     }
     assert_eq!(
-        add(1, used(0, 0)).await.used.concurrent,
-        1,
-        "said anew each time"
+        (second.used.concurrent, second.begins),
+        (3, 2),
+        "half of 10 - 3 - 4, rounded up"
     );
+    assert_eq!(add(1, 0, 0).await.used.concurrent, 1, "said anew each time");
 }
 
 pub async fn prices() {

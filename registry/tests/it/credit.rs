@@ -40,6 +40,10 @@ fn router(seed: u8) -> WorkerId {
     Identity::from_seed([seed; 32]).id()
 }
 
+fn holder(seed: u8) -> String {
+    format!("{}.1", router(seed))
+}
+
 pub async fn deposits() {
     let redis = Redis::start().await;
     let registry = Registry::connect(&config(&redis)).await.unwrap();
@@ -83,8 +87,8 @@ pub async fn leases() {
         .await
         .unwrap();
     let lease = async |seed, needed, wanted| {
-        let grant =
-            registry.lease_credit(router(seed), &client, Amount(needed), Amount(wanted), LONG);
+        let holder = holder(seed);
+        let grant = registry.lease_credit(&holder, &client, Amount(needed), Amount(wanted), LONG);
         grant.await.unwrap()
     };
     // An eighth at the most, unless more is needed.
@@ -100,14 +104,19 @@ pub async fn leases() {
     // A receipt takes from the lease of its router, and is recorded once.
     assert_eq!(
         registry
-            .record_receipts(router(1), 1, &[debit(&client, 60)])
+            .record_receipts(router(1), &holder(1), 1, &[debit(&client, 60)])
             .await
             .unwrap(),
         1
     );
     assert_eq!(
         registry
-            .record_receipts(router(1), 1, &[debit(&client, 60), debit(&client, 5)])
+            .record_receipts(
+                router(1),
+                &holder(1),
+                1,
+                &[debit(&client, 60), debit(&client, 5)]
+            )
             .await
             .unwrap(),
         2
@@ -134,14 +143,14 @@ pub async fn leases() {
     );
 
     // A router that is gone holds nothing; what it spent is owed if others have spent it since.
-    registry.end_credit(router(2)).await.unwrap();
+    registry.end_credit(&holder(2)).await.unwrap();
     assert_eq!(
         sound(registry.balance(&client).await.unwrap()).balance,
         Amount(700)
     );
     lease(3, 690, 0).await;
     registry
-        .record_receipts(router(2), 1, &[debit(&client, 30)])
+        .record_receipts(router(2), &holder(2), 1, &[debit(&client, 30)])
         .await
         .unwrap();
     let balance = sound(registry.balance(&client).await.unwrap());
@@ -159,15 +168,15 @@ pub async fn leases() {
     assert_eq!((balance.balance, balance.debt), (Amount(80), Amount::ZERO));
 
     registry
-        .return_credit(router(3), &client, Amount(690))
+        .return_credit(&holder(3), &client, Amount(690))
         .await
         .unwrap();
     assert_eq!(
         sound(registry.balance(&client).await.unwrap()).balance,
         Amount(770)
     );
-    assert!(registry.keep_credit(router(1), LONG).await.unwrap());
-    assert!(!registry.keep_credit(router(2), LONG).await.unwrap());
+    assert!(registry.keep_credit(&holder(1), LONG).await.unwrap());
+    assert!(!registry.keep_credit(&holder(2), LONG).await.unwrap());
 }
 
 /// A router as the real one behaves: what it spends it first writes down.
@@ -175,9 +184,37 @@ pub async fn leases() {
 struct Books {
     /// What it may spend, as it knows.
     lease: u64,
-    /// Receipts, from number one; they outlive the process.
-    written: Vec<u64>,
+    /// Which process it is, one after the other.
+    process: usize,
+    /// Receipts, from number one, with the process; they outlive it.
+    written: Vec<(u64, usize)>,
     told: usize,
+}
+
+impl Books {
+    /// Tells receipts as the real one does: those of one process at a time.
+    async fn tell(
+        &self,
+        registry: &Registry,
+        router: WorkerId,
+        client: &ClientId,
+        from: usize,
+        to: usize,
+    ) {
+        let mut first = from;
+        for run in self.written[from..to].chunk_by(|one, other| one.1 == other.1) {
+            let debits: Vec<Debit> = run
+                .iter()
+                .map(|(charged, _)| debit(client, *charged))
+                .collect();
+            let holder = format!("{router}.{}", run[0].1);
+            registry
+                .record_receipts(router, &holder, first as u64 + 1, &debits)
+                .await
+                .unwrap();
+            first += run.len();
+        }
+    }
 }
 
 /// Three routers in thousands of interleavings of leases, payments, crashes and repetitions: the
@@ -203,6 +240,7 @@ pub async fn interleavings() {
             let place = random.random_range(0..3);
             let own = &mut books[place];
             let router = id(place);
+            let holder = format!("{router}.{}", own.process);
             match random.random_range(0..12) {
                 0 => {
                     let amount = random.random_range(1..2_000);
@@ -218,37 +256,28 @@ pub async fn interleavings() {
                 1..=3 => {
                     let needed = random.random_range(1..100);
                     let grant =
-                        registry.lease_credit(router, &client, Amount(needed), Amount(300), LONG);
+                        registry.lease_credit(&holder, &client, Amount(needed), Amount(300), LONG);
                     own.lease += grant.await.unwrap().granted.0;
                 }
                 4..=7 => {
                     let price = *[1, 7, 50].choose(&mut random).unwrap();
                     if own.lease >= price {
                         own.lease -= price;
-                        own.written.push(price);
+                        own.written.push((price, own.process));
                     }
                 }
                 8 | 9 => {
                     // Told, perhaps twice, perhaps from an earlier one on, perhaps not all.
                     let from = random.random_range(0..=own.told);
                     let to = random.random_range(own.told..=own.written.len());
-                    let debits: Vec<Debit> = own.written[from..to]
-                        .iter()
-                        .map(|charged| debit(&client, *charged))
-                        .collect();
-                    if !debits.is_empty() {
-                        registry
-                            .record_receipts(router, from as u64 + 1, &debits)
-                            .await
-                            .unwrap();
-                    }
+                    own.tell(&registry, router, &client, from, to).await;
                     own.told = to;
                 }
                 10 => {
                     let returned = random.random_range(0..=own.lease);
                     own.lease -= returned;
                     registry
-                        .return_credit(router, &client, Amount(returned))
+                        .return_credit(&holder, &client, Amount(returned))
                         .await
                         .unwrap();
                 }
@@ -256,8 +285,9 @@ pub async fn interleavings() {
                     // It is killed, and its leases end; whether before or after its receipts were
                     // told was decided above.
                     own.lease = 0;
+                    own.process += 1;
                     ever_crashed = true;
-                    registry.end_credit(router).await.unwrap();
+                    registry.end_credit(&holder).await.unwrap();
                 }
             }
             let balance = sound(registry.balance(&client).await.unwrap());
@@ -265,18 +295,20 @@ pub async fn interleavings() {
             assert!(ever_crashed || balance.debt == Amount::ZERO, "{balance:?}");
         }
         for (place, own) in books.iter().enumerate() {
-            let debits: Vec<Debit> = own
-                .written
-                .iter()
-                .map(|charged| debit(&client, *charged))
-                .collect();
-            registry
-                .record_receipts(id(place), 1, &debits)
-                .await
-                .unwrap();
-            registry.end_credit(id(place)).await.unwrap();
+            own.tell(&registry, id(place), &client, 0, own.written.len())
+                .await;
+            for process in 0..=own.process {
+                registry
+                    .end_credit(&format!("{}.{process}", id(place)))
+                    .await
+                    .unwrap();
+            }
         }
-        let written: u64 = books.iter().flat_map(|own| &own.written).sum();
+        let written: u64 = books
+            .iter()
+            .flat_map(|own| &own.written)
+            .map(|(charged, _)| charged)
+            .sum();
         let balance = sound(registry.balance(&client).await.unwrap());
         assert_eq!(
             (balance.spent.0, balance.leased),

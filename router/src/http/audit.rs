@@ -1,6 +1,9 @@
 //! `GET /v1/queries/{id}/audit`.
 
-use super::error::Failure;
+use super::{
+    access::{Allowed, Reads},
+    error::Failure,
+};
 use axum::{
     Json,
     extract::{Path, State},
@@ -11,6 +14,7 @@ use streamsync_registry::{Audit, Registry};
 pub(super) async fn show(
     State(registry): State<Registry>,
     Path(id): Path<String>,
+    _allowed: Allowed<Reads>,
 ) -> Result<Json<Audit>, Failure> {
     let query: QueryId = id.parse().map_err(|_| Failure::no_audit(&id))?;
     let audit = registry.audit(query).await?;

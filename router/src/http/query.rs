@@ -1,100 +1,122 @@
-//! `POST /v1/query`.
+//! `POST /v1/query` and `POST /v1/quote`.
 
-use super::{error::Failure, format::Format};
-use crate::{Ask, Client, Raced, Router, stage::Stages};
+use super::{
+    access::{self, Allowed},
+    error::Failure,
+    format::Format,
+};
+use crate::{Ask, Bill, Raced, Router, nonces::Claimed, stage::Stages};
 use axum::{
-    body::Body,
-    extract::{ConnectInfo, State},
+    Json,
+    extract::State,
     http::{HeaderMap, HeaderName, HeaderValue},
     response::{IntoResponse, Response},
 };
-use futures::StreamExt;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use streamsync_core::{Outcome, WorkerId};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use streamsync_core::{Outcome, QueryId, WorkerId};
 use tracing::Instrument;
 
 pub(super) async fn query(
     State(router): State<Router>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    body: Body,
+    mut allowed: Allowed<access::Query>,
 ) -> Response {
     let id = router.query_id();
-    let client = Client(address.ip());
-    let answered = answer(&router, id, client, &headers, body).await;
+    let answered = answer(&router, id, &mut allowed).await;
     let result = if answered.is_ok() {
         "answered"
     } else {
         "failed"
     };
     metrics::counter!("streamsync_router_queries_total", "result" => result).increment(1);
-    answered.unwrap_or_else(|failure| failure.about(id).into_response())
+    let mut response = answered.unwrap_or_else(|failure| failure.about(id).into_response());
+    allowed.tell_limits(&mut response);
+    response
 }
 
 async fn answer(
     router: &Router,
-    id: streamsync_core::QueryId,
-    client: Client,
-    headers: &HeaderMap,
-    body: Body,
+    id: QueryId,
+    allowed: &mut Allowed<access::Query>,
 ) -> Result<Response, Failure> {
-    let format = Format::accepted(headers)?;
-    let body = read(body, router.config().max_request_bytes).await?;
-    let ask: Ask = serde_json::from_slice(&body).map_err(|error| Failure::json(&error))?;
+    let format = Format::accepted(&allowed.headers)?;
+    let ask: Ask = allowed.json()?;
+    let claimed = std::mem::replace(&mut allowed.caller.claimed, Claimed::needless());
+    let named = allowed.caller.named.as_ref();
     // The workers' lines about the query carry the same field.
     let span = tracing::info_span!("query", query = %id);
-    let raced = router.query(id, client, ask).instrument(span).await?;
+    let racing = router
+        .query(id, allowed.client(), named, ask)
+        .instrument(span);
+    let racing = async { racing.await.map_err(Failure::from) };
+    let new = async { claimed.is_new().await.map_err(Failure::from) };
+    let (mut raced, ()) = futures::future::try_join(racing, new).await?;
     metrics::histogram!("streamsync_router_query_seconds").record(raced.took.as_secs_f64());
-    let headers = described(&raced, router.race_config().quorum());
     let mut stages = Stages::begin(Arc::clone(router.clock()));
-    let body = if raced.rows.bytes() <= ENCODED_AT_ONCE {
-        format.encode(&raced.rows)?
+    let rows = raced.rows.clone();
+    let body = if rows.bytes() <= ENCODED_AT_ONCE {
+        format.encode(&rows)?
     } else {
         // Encoding a large answer must not hold up others.
-        let encoded = tokio::task::spawn_blocking(move || format.encode(&raced.rows)).await;
+        let encoded = tokio::task::spawn_blocking(move || format.encode(&rows)).await;
         encoded.map_err(|error| Failure::internal(&error))??
     };
     stages.end("encode");
+    let took = router
+        .clock()
+        .monotonic()
+        .saturating_sub(allowed.caller.received_at);
+    let bill = router.settle(&mut raced, named, took)?;
+    stages.end("receipt");
+    let headers = described(&raced, bill, took, router.race_config().quorum());
+    if let Outcome::Rows { rows, .. } = raced.outcome {
+        allowed.caller.admitted.answered(rows, body.len() as u64);
+    }
     let content_type = HeaderValue::from_static(format.media_type());
     let content_type = (axum::http::header::CONTENT_TYPE, content_type);
     Ok((headers, [content_type], body).into_response())
 }
 
-/// How many times the limit of a request is read, to throw it away, before the client is hung up
-/// on: one that still sends does not read the answer that says why it is refused.
-const DISCARDED: usize = 32;
-
 /// Answers of up to so many bytes are encoded on the thread that serves the request: handing them
 /// over to another takes longer.
 const ENCODED_AT_ONCE: usize = 64 << 10;
 
-async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Failure> {
-    let (mut kept, mut length) = (Vec::new(), 0_usize);
-    let mut pieces = body.into_data_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|error| Failure::unreadable(&error))?;
-        length = length.saturating_add(piece.len());
-        if length <= limit {
-            kept.extend_from_slice(&piece);
-        } else if length > limit.saturating_mul(DISCARDED) {
-            break;
-        }
-    }
-    if length <= limit {
-        Ok(kept)
-    } else {
-        Err(Failure::too_large(limit))
-    }
+pub(super) async fn quote(
+    State(router): State<Router>,
+    allowed: Allowed<access::Reads>,
+) -> Result<Response, Failure> {
+    let quote = router.quote(allowed.json()?).await?;
+    let price = quote.price;
+    let read: u64 = quote.partitions.iter().map(|read| read.bytes).sum();
+    let body: Value = json!({
+        "class": quote.class,
+        "price": price.price,
+        "base": price.base,
+        "for_bytes": price.for_bytes,
+        "multiplier": price.multiplier as f64 / 1e6,
+        "asked": price.asked,
+        "promised": quote.promised,
+        "snapshot": quote.snapshot.to_string(),
+        "bytes": read,
+        "files": quote.partitions.iter().map(|read| read.files).sum::<u64>(),
+        "partitions": quote.partitions,
+    });
+    let mut response = Json(body).into_response();
+    allowed.tell_limits(&mut response);
+    Ok(response)
 }
 
-fn described(raced: &Raced, quorum: usize) -> HeaderMap {
+fn described(raced: &Raced, bill: Bill, took: Duration, quorum: usize) -> HeaderMap {
     let (digest, rows) = match raced.outcome {
         Outcome::Rows { digest, rows } => (digest.to_string(), rows.to_string()),
         Outcome::Refused(_) => (String::new(), String::new()),
     };
     // Said only where it matters: too few operators run this network for a quorum of different ones.
     let reduced = raced.operators < quorum.min(1 + raced.verifiers.len());
-    let micros = |duration: Duration| duration.as_micros().to_string();
+    let reduced = reduced.then(|| ("streamsync-quorum", "reduced".to_owned()));
+    let receipt = bill
+        .receipt
+        .map(|number| ("streamsync-receipt", number.to_string()));
     [
         ("streamsync-query-id", raced.id.to_string()),
         ("streamsync-snapshot", raced.snapshot.to_string()),
@@ -105,11 +127,14 @@ fn described(raced: &Raced, quorum: usize) -> HeaderMap {
         ("streamsync-operators", raced.operators.to_string()),
         ("streamsync-digest", digest),
         ("streamsync-rows", rows),
-        ("streamsync-latency-us", micros(raced.took)),
-        ("streamsync-price", raced.price.0.to_string()),
+        ("streamsync-latency-us", took.as_micros().to_string()),
+        ("streamsync-price", raced.price.price.0.to_string()),
+        ("streamsync-charged", bill.charged.0.to_string()),
+        ("streamsync-promise", bill.promise.name().to_owned()),
     ]
     .into_iter()
-    .chain(reduced.then(|| ("streamsync-quorum", "reduced".to_owned())))
+    .chain(reduced)
+    .chain(receipt)
     .filter_map(|(name, value)| {
         Some((
             HeaderName::from_static(name),

@@ -1,6 +1,9 @@
 //! `GET /v1/tables` and `GET /v1/tables/{name}`.
 
-use super::error::Failure;
+use super::{
+    access::{Allowed, Reads},
+    error::Failure,
+};
 use crate::Router;
 use axum::{
     Json,
@@ -9,7 +12,7 @@ use axum::{
 use serde_json::{Value as Json_, json};
 use streamsync_lake::{Table, tables};
 
-pub(super) async fn list(State(router): State<Router>) -> Json<Json_> {
+pub(super) async fn list(State(router): State<Router>, _allowed: Allowed<Reads>) -> Json<Json_> {
     let catalog = router.catalog();
     let tables: Vec<_> = catalog.tables().map(summary).collect();
     Json(json!({ "tables": tables }))
@@ -18,6 +21,7 @@ pub(super) async fn list(State(router): State<Router>) -> Json<Json_> {
 pub(super) async fn show(
     State(router): State<Router>,
     Path(name): Path<String>,
+    _allowed: Allowed<Reads>,
 ) -> Result<Json<Json_>, Failure> {
     let catalog = router.catalog();
     let table = catalog

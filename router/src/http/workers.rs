@@ -1,6 +1,9 @@
 //! `GET /v1/workers` and `GET /v1/workers/{id}`.
 
-use super::error::Failure;
+use super::{
+    access::{Allowed, Reads},
+    error::Failure,
+};
 use crate::Router;
 use axum::{
     Json,
@@ -12,7 +15,7 @@ use streamsync_core::{Class, WorkerId};
 use streamsync_race::{Circuit, Known};
 use streamsync_registry::Registry;
 
-pub(super) async fn list(State(router): State<Router>) -> Json<Value> {
+pub(super) async fn list(State(router): State<Router>, _allowed: Allowed<Reads>) -> Json<Value> {
     let workers = router.fleet().workers();
     let workers: Vec<_> = workers
         .iter()
@@ -25,6 +28,7 @@ pub(super) async fn show(
     State(router): State<Router>,
     State(registry): State<Registry>,
     Path(id): Path<String>,
+    _allowed: Allowed<Reads>,
 ) -> Result<Json<Value>, Failure> {
     let worker: WorkerId = id.parse().map_err(|_| Failure::no_worker(&id))?;
     let workers = router.fleet().workers();

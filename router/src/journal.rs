@@ -1,0 +1,392 @@
+//! Receipts on their way to the registry: written to a file before the answer is given, and kept
+//! until Redis has them.
+//!
+//! A receipt is in the file before the first byte of its answer is sent, so a router that is killed
+//! has charged for nothing that is not on record, and has lost no receipt of an answer that somebody
+//! got. Files are closed after a second and synced to the disk if Redis does not have all of them by
+//! then: a machine that loses its power loses the last second at the most.
+
+use crate::journal_file::{self, Segment};
+use rand::Rng;
+use std::{
+    collections::VecDeque,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use streamsync_core::{
+    Identity, KeyFileError, Receipt, SignedReceipt, WorkerId, clock::SharedClock,
+};
+use streamsync_registry::{Debit, Registry, RegistryError};
+use tokio::sync::Notify;
+
+/// The name of the router's key pair in the folder.
+const KEY_FILE: &str = "router.json";
+/// After how long a file is closed.
+const CLOSED_AFTER: Duration = Duration::from_secs(1);
+/// How many bytes a file has at the most, but for the last receipt.
+const CLOSED_FROM: u64 = 1 << 20;
+/// How many receipts are told together.
+const BATCH: usize = 256;
+
+/// Why a receipt cannot be kept, or told.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The folder or a file in it cannot be used.
+    #[error("could not {action} {path}", path = .path.display())]
+    File {
+        /// What was being done.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The router's key pair cannot be used.
+    #[error("could not use the router's key pair")]
+    Key(#[from] KeyFileError),
+    /// A file is not what the router wrote.
+    #[error("the receipts in {path} are damaged at line {line}; move the file away to go on", path = .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Counted from one.
+        line: usize,
+    },
+    /// There are too many that Redis does not have.
+    #[error("{bytes} bytes of receipts wait for Redis, and router.spool_bytes is {limit}")]
+    Full {
+        /// How many bytes wait.
+        bytes: u64,
+        /// How many may.
+        limit: u64,
+    },
+    /// A receipt was half written, and could not be taken back.
+    #[error("the journal of receipts is broken; restart the router")]
+    Broken,
+    /// The receipt cannot be written as JSON.
+    #[error("could not write a receipt as JSON")]
+    Encode(#[from] serde_json::Error),
+    /// Redis did not take it.
+    #[error("could not record receipts")]
+    Registry(#[from] RegistryError),
+}
+
+/// The receipts of a router, and the key pair that it signs them with.
+pub struct Journal {
+    folder: PathBuf,
+    identity: Identity,
+    process: u64,
+    limit: u64,
+    clock: SharedClock,
+    state: Mutex<State>,
+    written: Notify,
+}
+
+struct State {
+    /// The number of the next receipt.
+    next: u64,
+    /// Files with receipts, oldest first. The last one may be open.
+    segments: VecDeque<Segment>,
+    open: Option<(File, Duration)>,
+    /// The number of the last receipt that Redis has; `None` until it was asked.
+    told: Option<u64>,
+    /// What was written since the oldest receipt that Redis does not have, as it was: so that files
+    /// are only read for what is older.
+    recent: VecDeque<(u64, Debit)>,
+    broken: bool,
+}
+
+/// How many receipts are kept in memory too.
+const RECENT: usize = 4_096;
+
+impl Journal {
+    /// Opens the journal in a folder that no other process uses, with what an earlier one left
+    /// there. The router's key pair is made if there is none.
+    pub fn open(folder: &Path, limit: u64, clock: SharedClock) -> Result<Self, JournalError> {
+        let failed = |source| JournalError::File {
+            action: "use the folder",
+            path: folder.to_owned(),
+            source,
+        };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let key_file = folder.join(KEY_FILE);
+        let identity = if key_file.exists() {
+            Identity::read(&key_file)?
+        } else {
+            #[allow(clippy::disallowed_methods)]
+            let identity = Identity::from_seed(rand::rng().random());
+            identity.write_new(&key_file)?;
+            identity
+        };
+        let segments = journal_file::list(folder)?;
+        let last = segments.back();
+        Ok(Self {
+            folder: folder.to_owned(),
+            identity,
+            process: last.map_or(1, |segment| segment.process + 1),
+            limit,
+            clock,
+            state: Mutex::new(State {
+                next: last.map_or(1, |segment| segment.first + segment.lines),
+                segments,
+                open: None,
+                told: None,
+                recent: VecDeque::new(),
+                broken: false,
+            }),
+            written: Notify::new(),
+        })
+    }
+
+    /// Who signs.
+    pub fn router(&self) -> WorkerId {
+        self.identity.id()
+    }
+
+    /// Under which name this process holds credit.
+    pub(crate) fn holder(&self) -> String {
+        self.holder_of(self.process)
+    }
+
+    fn holder_of(&self, process: u64) -> String {
+        format!("{}.{process}", self.identity.id())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Numbers a receipt, signs it and writes it down. When this returns it outlives the process.
+    pub(crate) fn write(&self, mut receipt: Receipt) -> Result<SignedReceipt, JournalError> {
+        let now = self.clock.monotonic();
+        let mut state = self.state();
+        if state.broken {
+            return Err(JournalError::Broken);
+        }
+        let bytes = state.segments.iter().map(|segment| segment.bytes).sum();
+        if bytes >= self.limit {
+            return Err(JournalError::Full {
+                bytes,
+                limit: self.limit,
+            });
+        }
+        let number = state.next;
+        receipt.router = self.identity.id();
+        receipt.number = number;
+        let debit = (receipt.client.clone(), receipt.charged);
+        let signed = receipt.sign(&self.identity)?;
+        let mut line = serde_json::to_vec(&signed)?;
+        line.push(b'\n');
+        if state.open.is_none() {
+            self.open_segment(&mut state, now)?;
+        }
+        let State {
+            segments,
+            open,
+            broken,
+            ..
+        } = &mut *state;
+        let (Some(segment), Some((file, _))) = (segments.back_mut(), open) else {
+            return Err(JournalError::Broken);
+        };
+        if let Err(source) = file.write_all(&line) {
+            // What was written of it would spoil the next one.
+            *broken = file.set_len(segment.bytes).is_err();
+            return Err(JournalError::File {
+                action: "write a receipt to",
+                path: segment.path.clone(),
+                source,
+            });
+        }
+        segment.bytes += line.len() as u64;
+        segment.lines += 1;
+        state.next += 1;
+        line.pop();
+        if state.recent.len() == RECENT {
+            state.recent.pop_front();
+        }
+        let receipt = String::from_utf8_lossy(&line).into_owned();
+        let (client, charged) = debit;
+        state.recent.push_back((
+            number,
+            Debit {
+                client,
+                charged,
+                receipt,
+            },
+        ));
+        drop(state);
+        self.written.notify_one();
+        Ok(signed)
+    }
+
+    fn open_segment(&self, state: &mut State, now: Duration) -> Result<(), JournalError> {
+        let segment = Segment::new(&self.folder, self.process, state.next);
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&segment.path);
+        let file = file.map_err(|source| JournalError::File {
+            action: "create",
+            path: segment.path.clone(),
+            source,
+        })?;
+        state.open = Some((file, now));
+        state.segments.push_back(segment);
+        Ok(())
+    }
+
+    /// Waits until there is something to tell, or a while.
+    pub(crate) async fn has_more(&self) {
+        let _ = tokio::time::timeout(CLOSED_AFTER, self.written.notified()).await;
+    }
+
+    /// How many receipts Redis does not have, as far as is known.
+    pub(crate) fn waiting(&self) -> u64 {
+        let state = self.state();
+        let oldest = state
+            .segments
+            .front()
+            .map_or(state.next, |segment| segment.first);
+        state.next
+            - state
+                .told
+                .map_or(oldest, |told| told + 1)
+                .clamp(oldest, state.next)
+    }
+
+    /// Tells Redis all that it does not have.
+    pub(crate) async fn tell(&self, registry: &Registry) -> Result<(), JournalError> {
+        if self.state().told.is_none() {
+            let told = registry.last_receipt(self.router()).await?;
+            self.state().told = Some(told);
+        }
+        while let Some((process, first, debits)) = self.next_batch().await? {
+            let holder = self.holder_of(process);
+            let told = registry
+                .record_receipts(self.router(), &holder, first, &debits)
+                .await?;
+            let mut state = self.state();
+            state.told = Some(told.max(first + debits.len() as u64 - 1));
+        }
+        Ok(())
+    }
+
+    /// The oldest receipts that Redis does not have, all of one process.
+    async fn next_batch(&self) -> Result<Option<(u64, u64, Vec<Debit>)>, JournalError> {
+        let (segment, from) = {
+            let mut state = self.state();
+            let from = state.told.unwrap_or_default() + 1;
+            while state
+                .recent
+                .front()
+                .is_some_and(|(number, _)| *number < from)
+            {
+                state.recent.pop_front();
+            }
+            if state
+                .recent
+                .front()
+                .is_some_and(|(number, _)| *number == from)
+            {
+                let recent = state.recent.iter().take(BATCH);
+                let batch = recent.map(|(_, debit)| debit.clone()).collect();
+                return Ok(Some((self.process, from, batch)));
+            }
+            let holds_more = |segment: &&Segment| segment.first + segment.lines > from;
+            let Some(segment) = state.segments.iter().find(holds_more) else {
+                return Ok(None);
+            };
+            (segment.clone(), from.max(segment.first))
+        };
+        let process = segment.process;
+        let read = move || journal_file::read(&segment, from, BATCH);
+        let read = tokio::task::spawn_blocking(read).await;
+        let debits = read.map_err(|error| JournalError::File {
+            action: "read",
+            path: self.folder.clone(),
+            source: io::Error::other(error),
+        })??;
+        Ok((!debits.is_empty()).then_some((process, from, debits)))
+    }
+
+    /// Closes the open file after a while, syncs it if Redis does not have it, and deletes files
+    /// that it has. The newest file stays: it says where the numbers go on. What earlier processes of
+    /// this router held of clients' credit is given back once their receipts are told.
+    pub(crate) async fn clean_up(&self, registry: &Registry) -> Result<(), JournalError> {
+        let now = self.clock.monotonic();
+        let (to_sync, to_delete, ended) = {
+            let mut state = self.state();
+            let large = state
+                .segments
+                .back()
+                .is_some_and(|segment| segment.bytes >= CLOSED_FROM);
+            let due = |(_, opened): &(File, Duration)| {
+                large || now.saturating_sub(*opened) >= CLOSED_AFTER
+            };
+            let closed = state.open.take_if(|open| due(open));
+            let told = state.told.unwrap_or_default();
+            let unknown = state
+                .segments
+                .back()
+                .is_some_and(|last| last.first + last.lines > told + 1);
+            let to_sync = closed.filter(|_| unknown).map(|(file, _)| file);
+            let (mut to_delete, mut ended) = (Vec::new(), Vec::new());
+            while state.segments.len() > 1
+                && state.segments[0].first + state.segments[0].lines <= told + 1
+            {
+                if let Some(segment) = state.segments.pop_front() {
+                    if segment.process != state.segments[0].process {
+                        ended.push(segment.process);
+                    }
+                    to_delete.push(segment.path);
+                }
+            }
+            // All that an earlier process wrote is told, and this one has written nothing yet.
+            if let [only] = state.segments.make_contiguous()
+                && only.process != self.process
+                && only.first + only.lines <= told + 1
+                && !only.ended
+            {
+                only.ended = true;
+                ended.push(only.process);
+            }
+            (to_sync, to_delete, ended)
+        };
+        let folder = self.folder.clone();
+        let sync = move || -> Result<(), JournalError> {
+            let failed = |source| JournalError::File {
+                action: "sync receipts in",
+                path: folder.clone(),
+                source,
+            };
+            if let Some(file) = to_sync {
+                file.sync_data().map_err(failed)?;
+                File::open(&folder)
+                    .and_then(|folder| folder.sync_all())
+                    .map_err(failed)?;
+            }
+            for path in to_delete {
+                std::fs::remove_file(&path).map_err(failed)?;
+            }
+            Ok(())
+        };
+        let done = tokio::task::spawn_blocking(sync).await;
+        done.map_err(|error| JournalError::File {
+            action: "sync receipts in",
+            path: self.folder.clone(),
+            source: io::Error::other(error),
+        })??;
+        for process in ended {
+            registry.end_credit(&self.holder_of(process)).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

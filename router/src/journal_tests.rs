@@ -1,0 +1,145 @@
+//! The journal, without Redis: what it writes, and what is there after a kill.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use std::sync::Arc;
+use streamsync_core::{Amount, Class, KeyId, Promise, QueryId, Split, clock::ManualClock};
+use tempfile::TempDir;
+
+fn receipt(charged: u64) -> Receipt {
+    let worker = Identity::from_seed([1; 32]).id();
+    Receipt {
+        router: worker,
+        number: 0,
+        at_ms: 1,
+        query: QueryId::new(&ManualClock::at(1), [3; 10]),
+        client: "acme".parse().unwrap(),
+        key: KeyId::new([1; 16]),
+        class: Class::Lookup,
+        snapshot: Default::default(),
+        digest: "07".repeat(32).parse().unwrap(),
+        rows: 1,
+        price: Amount(charged),
+        charged: Amount(charged),
+        promise: Promise::None,
+        latency_us: 1,
+        winner: worker,
+        verifiers: Vec::new(),
+        dissenters: Vec::new(),
+        split: Split::new(Amount(charged), 0),
+    }
+}
+
+fn open(folder: &TempDir, limit: u64) -> Journal {
+    Journal::open(folder.path(), limit, Arc::new(ManualClock::at(1))).unwrap()
+}
+
+async fn all(journal: &Journal) -> Vec<(u64, u64, Vec<u64>)> {
+    let mut batches = Vec::new();
+    while let Some((process, first, debits)) = journal.next_batch().await.unwrap() {
+        let charged: Vec<u64> = debits.iter().map(|debit| debit.charged.0).collect();
+        journal.state().told = Some(first + charged.len() as u64 - 1);
+        batches.push((process, first, charged));
+    }
+    batches
+}
+
+#[tokio::test]
+async fn numbers_go_on_and_nothing_is_lost() {
+    let folder = TempDir::new().unwrap();
+    let first = open(&folder, u64::MAX);
+    let router = first.router();
+    for charged in [5, 6, 7] {
+        let signed = first.write(receipt(charged)).unwrap();
+        assert!(signed.is_genuine() && signed.receipt.router == router);
+    }
+    assert_eq!(first.waiting(), 3);
+    // Killed without a farewell.
+    drop(first);
+    let second = open(&folder, u64::MAX);
+    assert_eq!(second.router(), router, "the key pair stays");
+    assert_eq!(second.write(receipt(8)).unwrap().receipt.number, 4);
+    assert_eq!(second.waiting(), 4);
+    assert_ne!(second.holder(), format!("{router}.1"));
+    // What Redis has already is not told again, and each process's receipts are told as its own.
+    second.state().told = Some(1);
+    assert_eq!(all(&second).await, [(1, 2, vec![6, 7]), (2, 4, vec![8])]);
+    assert_eq!(second.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_line_that_was_not_finished_is_of_an_answer_that_nobody_got() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, u64::MAX);
+    journal.write(receipt(5)).unwrap();
+    journal.write(receipt(6)).unwrap();
+    let path = journal.state().segments[0].path.clone();
+    drop(journal);
+    let whole = std::fs::read(&path).unwrap();
+    let first_line = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    // Killed at any byte of the second line.
+    for length in first_line..whole.len() {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let journal = open(&folder, u64::MAX);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), first_line as u64);
+        assert_eq!(all(&journal).await, [(1, 1, vec![5])]);
+    }
+    let journal = open(&folder, u64::MAX);
+    assert_eq!(journal.write(receipt(7)).unwrap().receipt.number, 2);
+}
+
+#[tokio::test]
+async fn many_receipts_are_told_in_order_from_memory_and_from_files() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, u64::MAX);
+    let count = RECENT as u64 + 700;
+    for charged in 1..=count {
+        journal.write(receipt(charged)).unwrap();
+    }
+    let told: Vec<u64> = all(&journal)
+        .await
+        .into_iter()
+        .flat_map(|batch| batch.2)
+        .collect();
+    assert_eq!(told, (1..=count).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_full_spool_and_a_damaged_file_are_told() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, 10);
+    journal.write(receipt(5)).unwrap();
+    assert!(matches!(
+        journal.write(receipt(6)),
+        Err(JournalError::Full { .. })
+    ));
+    let path = journal.state().segments[0].path.clone();
+    drop(journal);
+    std::fs::write(&path, "{}\n").unwrap();
+    let journal = open(&folder, u64::MAX);
+    let segment = journal.state().segments[0].clone();
+    assert!(matches!(
+        journal_file::read(&segment, 1, 10),
+        Err(JournalError::Damaged { line: 1, .. })
+    ));
+}
+
+/// A disk that takes no more bytes, as `/dev/full` has it: nothing is half written.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_without_room_is_told_and_the_next_receipt_has_the_same_number() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, u64::MAX);
+    journal.write(receipt(5)).unwrap();
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let kept = journal.state().open.replace((full, Duration::ZERO));
+    assert!(matches!(
+        journal.write(receipt(6)),
+        Err(JournalError::File { .. })
+    ));
+    let mut state = journal.state();
+    state.open = kept;
+    state.broken = false;
+    drop(state);
+    assert_eq!(journal.write(receipt(6)).unwrap().receipt.number, 2);
+}

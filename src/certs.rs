@@ -1,0 +1,85 @@
+//! `streamsync certs`.
+
+use crate::Failure;
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+use streamsync_core::{
+    WorkerId,
+    clock::{Clock, SystemClock},
+};
+use streamsync_tls::{Authority, Subject};
+
+/// Subcommands of `streamsync certs`.
+#[derive(clap::Subcommand)]
+pub enum CertsCommand {
+    /// Make the authority of a network.
+    #[command(after_help = "Example:\n  streamsync certs init --authority ca")]
+    Init {
+        /// The folder for it: `ca.pem` goes to everyone, `ca.key` to nobody.
+        #[arg(long, value_name = "FOLDER")]
+        authority: PathBuf,
+    },
+    /// Issue a certificate, or renew one: processes take up the new one while they run.
+    #[command(after_help = "Examples:
+  streamsync certs issue --authority ca --worker 8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR --out worker
+  streamsync certs issue --authority ca --out router")]
+    Issue {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        authority: PathBuf,
+        /// The worker that it is for; without one it is for a router.
+        #[arg(long, value_name = "ID")]
+        worker: Option<WorkerId>,
+        /// For how many days it holds.
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=825))]
+        days: u32,
+        /// The folder for `ca.pem` and `identity.pem`.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
+    /// Replace the authority. Certificates of the old one hold until it is done again with
+    /// --drop-old: issue all of them anew in between.
+    Rotate {
+        /// The folder of the authority.
+        #[arg(long, value_name = "FOLDER")]
+        authority: PathBuf,
+        /// Trust the old authority no longer.
+        #[arg(long)]
+        drop_old: bool,
+    },
+}
+
+/// Makes authorities and certificates.
+pub fn run(command: &CertsCommand) -> Result<ExitCode, Failure> {
+    let now = SystemClock.unix_millis() / 1_000;
+    match command {
+        CertsCommand::Init { authority } => {
+            Authority::init(authority, now)?;
+            println!(
+                "the authority is in {}; keep ca.key to yourself",
+                authority.display()
+            );
+        }
+        CertsCommand::Issue {
+            authority,
+            worker,
+            days,
+            out,
+        } => {
+            let subject = worker.map_or(Subject::Router, Subject::Worker);
+            let holds = Duration::from_secs(u64::from(*days) * 86_400);
+            Authority::open(authority)?.issue(subject, out, now, holds)?;
+            println!("a certificate for {days} days is in {}", out.display());
+        }
+        CertsCommand::Rotate {
+            authority,
+            drop_old,
+        } => {
+            Authority::open(authority)?.rotate(now, !drop_old)?;
+            println!(
+                "the authority in {} is new; issue all certificates anew",
+                authority.display()
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
