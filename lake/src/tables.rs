@@ -5,6 +5,7 @@
 //! `decimal(20, 0)`. Addresses, hashes and signatures are base58 text.
 
 mod account_transactions;
+mod admin_log;
 mod balances;
 mod blocks;
 mod evidence;
@@ -85,9 +86,16 @@ pub fn definitions() -> &'static [TableDefinition] {
             account_transactions::definition(),
             blocks::definition(),
             evidence::definition(),
+            admin_log::definition(),
         ]
     });
     &DEFINITIONS
+}
+
+/// Whether clients may ask for a table. What administrators did is for those who read the bucket
+/// itself.
+pub fn is_public(name: &str) -> bool {
+    name != "admin_log"
 }
 
 /// The definition of one table.

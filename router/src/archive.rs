@@ -1,16 +1,13 @@
-//! Moving evidence from Redis into the lake, where anyone can read it and nothing is forgotten.
+//! Moving evidence and the administrative log from Redis into the lake, where nothing is forgotten.
+
+mod acts;
+mod evidence;
 
 use crate::Router;
-use arrow::{
-    array::{
-        ArrayRef, Date32Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    },
-    error::ArrowError,
-};
-use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
-use streamsync_core::Outcome;
+use arrow::{array::RecordBatch, error::ArrowError};
+use std::{error::Error, time::Duration};
 use streamsync_lake::{Append, AppendError, CreateTableError, Lake, Table, TransactionId, tables};
-use streamsync_registry::{Evidence, Offence, Pending, Registry, RegistryError};
+use streamsync_registry::{Act, Evidence, Pending, Registry, RegistryError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -20,28 +17,41 @@ const EVERY: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(60);
 /// How much is archived in one commit.
 const AT_ONCE: usize = 1_000;
-const JOB: &str = "archive-evidence";
-const TABLE: &str = "evidence";
-const DAY_MS: u64 = 86_400_000;
 
-/// Why evidence could not be archived. It stays in Redis, and the next attempt is made later.
+/// Entries of a stream that go into a table of the lake.
+trait Archived: Sized {
+    /// The lease of the one who does it, and the application id of its Delta transactions.
+    const JOB: &'static str;
+    const TABLE: &'static str;
+
+    /// The oldest entries: the same ones until they are forgotten.
+    async fn pending(registry: &Registry, most: usize)
+    -> Result<Vec<Pending<Self>>, RegistryError>;
+
+    /// Forgets entries up to and including one.
+    async fn forget(registry: &Registry, last: &str) -> Result<(), RegistryError>;
+
+    fn rows(table: &Table, pending: &[Pending<Self>]) -> Result<RecordBatch, ArrowError>;
+}
+
+/// Why something could not be archived. It stays in Redis, and the next attempt is made later.
 #[derive(Debug, thiserror::Error)]
 enum ArchiveError {
-    #[error("could not take evidence from the registry")]
+    #[error("could not take entries from the registry")]
     Registry(#[from] RegistryError),
-    #[error("could not open the lake's table of evidence")]
+    #[error("could not open the table in the lake")]
     Open(#[from] CreateTableError),
-    #[error("could not write rows of evidence")]
+    #[error("could not write rows")]
     Rows(#[from] ArrowError),
-    #[error("could not add evidence to the lake")]
+    #[error("could not add rows to the lake")]
     Append(#[from] AppendError),
-    #[error("evidence {0} was filed by a newer version; run that one to archive it")]
+    #[error("the entry {0} was made by a newer version; run that one to archive it")]
     Newer(String),
 }
 
-/// Archives evidence until told to stop. Any number of routers may: one of them does it at a time,
-/// and evidence that two of them archive is in the lake once, as its place in the stream is the
-/// number of the Delta transaction.
+/// Archives evidence and the administrative log until told to stop. Any number of routers may: one
+/// of them does it at a time, and what two of them archive is in the lake once, as its place in the
+/// stream is the number of the Delta transaction.
 pub async fn archive_until(
     stop: CancellationToken,
     router: Router,
@@ -57,47 +67,54 @@ pub async fn archive_until(
             () = stop.cancelled() => break,
             _ = turns.tick() => {}
         }
-        let done = archive(&lake, &registry, holder).await;
+        let evidence = archive::<Evidence>(&lake, &registry, holder).await;
+        let done = evidence.and(archive::<Act>(&lake, &registry, holder).await);
         if let Err(error) = &done
             && !failed
         {
-            tracing::warn!(error = error as &dyn Error, "could not archive evidence");
+            tracing::warn!(error = error as &dyn Error, "could not archive");
         }
         failed = done.is_err();
     }
-    if let Err(error) = registry.release(JOB, holder).await {
-        tracing::debug!(error = &error as &dyn Error, "could not give a lease back");
+    for job in [Evidence::JOB, Act::JOB] {
+        if let Err(error) = registry.release(job, holder).await {
+            tracing::debug!(error = &error as &dyn Error, "could not give a lease back");
+        }
     }
 }
 
-async fn archive(lake: &Lake, registry: &Registry, holder: Uuid) -> Result<(), ArchiveError> {
+async fn archive<T: Archived>(
+    lake: &Lake,
+    registry: &Registry,
+    holder: Uuid,
+) -> Result<(), ArchiveError> {
     loop {
-        if registry.lease(JOB, holder, LEASE).await?.is_none() {
+        if registry.lease(T::JOB, holder, LEASE).await?.is_none() {
             return Ok(());
         }
-        let filed = registry.evidence_to_archive(AT_ONCE).await?;
-        let Some(last) = filed.last().map(|filed| filed.id.clone()) else {
+        let pending = T::pending(registry, AT_ONCE).await?;
+        let Some(last) = pending.last().map(|one| one.id.clone()) else {
             return Ok(());
         };
-        if let Some(unknown) = filed.iter().find(|filed| filed.entry.is_none()) {
+        if let Some(unknown) = pending.iter().find(|one| one.entry.is_none()) {
             return Err(ArchiveError::Newer(unknown.id.clone()));
         }
-        let Some(definition) = tables::definition(TABLE) else {
+        let Some(definition) = tables::definition(T::TABLE) else {
             return Ok(());
         };
         let table = lake.create_table(definition).await?;
         let append = Append {
-            batches: vec![rows(&table, &filed)?],
+            batches: vec![T::rows(&table, &pending)?],
             covers: None,
             transaction: Some(TransactionId {
-                app_id: JOB.to_owned(),
+                app_id: T::JOB.to_owned(),
                 version: version(&last),
             }),
         };
         table.append(append).await?;
-        registry.evidence_archived(&last).await?;
-        metrics::counter!("streamsync_router_archived_evidence_total")
-            .increment(filed.len() as u64);
+        T::forget(registry, &last).await?;
+        metrics::counter!("streamsync_router_archived_total", "table" => T::TABLE)
+            .increment(pending.len() as u64);
     }
 }
 
@@ -110,56 +127,6 @@ fn version(id: &str) -> i64 {
     millis
         .saturating_mul(1 << 20)
         .saturating_add(number.min((1 << 20) - 1))
-}
-
-fn rows(table: &Table, filed: &[Pending<Evidence>]) -> Result<RecordBatch, ArrowError> {
-    let mut rows = Vec::new();
-    for evidence in filed.iter().filter_map(|filed| filed.entry.as_ref()) {
-        let json = serde_json::to_string(evidence)
-            .map_err(|error| ArrowError::JsonError(error.to_string()))?;
-        for (worker, offence) in &evidence.accused {
-            rows.push((evidence, worker, *offence, json.clone()));
-        }
-    }
-    type Row<'a> = (&'a Evidence, &'a streamsync_core::WorkerId, Offence, String);
-    let text = |of: &dyn Fn(&Row<'_>) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(rows.iter().map(of)))
-    };
-    let days = rows.iter().map(|row| (row.0.at_ms / DAY_MS) as i32);
-    let times = rows.iter().map(|row| (row.0.at_ms * 1_000) as i64);
-    let answers = rows.iter().map(|row| answer(row.0, row.1));
-    let against = rows.iter().map(|row| contradicted_by(row.0));
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(Date32Array::from_iter_values(days)),
-        Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC")),
-        text(&|row| row.1.to_string()),
-        text(&|row| row.2.name().to_owned()),
-        text(&|row| row.0.query.id.to_string()),
-        text(&|row| row.0.query.snapshot.to_string()),
-        text(&|row| row.0.query.sql.clone()),
-        Arc::new(StringArray::from_iter(answers)),
-        Arc::new(Int32Array::from_iter_values(against)),
-        text(&|row| row.3.clone()),
-    ];
-    RecordBatch::try_new(table.schema(), columns)
-}
-
-fn answer(evidence: &Evidence, worker: &streamsync_core::WorkerId) -> Option<String> {
-    let mut answers = evidence.answers.iter();
-    let own = answers.find(|answer| answer.worker == *worker)?;
-    Some(match own.outcome {
-        Outcome::Rows { digest, rows } => format!("{rows} rows, digest {digest}"),
-        Outcome::Refused(refusal) => format!("refused: {refusal:?}"),
-    })
-}
-
-fn contradicted_by(evidence: &Evidence) -> i32 {
-    let mut votes: BTreeMap<String, i32> = BTreeMap::new();
-    let honest = evidence.answers.iter();
-    for answer in honest.filter(|answer| !evidence.accused.contains_key(&answer.worker)) {
-        *votes.entry(format!("{:?}", answer.outcome)).or_default() += 1;
-    }
-    votes.into_values().max().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::{Catalog, Router, Spool, classify::day};
 use futures::{Stream, StreamExt, future::try_join_all, stream};
 use std::{error::Error, pin::pin, time::Duration};
 use streamsync_core::{Class, Partition};
-use streamsync_lake::{Lake, ListTablesError, OpenTableError, Table};
+use streamsync_lake::{Lake, ListTablesError, OpenTableError, Table, tables};
 use streamsync_registry::{Registry, TrustedGrants};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -221,6 +221,7 @@ async fn look(router: &Router, lake: &Lake) -> Result<Catalog, LookError> {
     let names = lake.table_names().await?;
     let tables = names
         .iter()
+        .filter(|name| tables::is_public(name.as_str()))
         .map(async |name| -> Result<Table, OpenTableError> {
             match known.table(name.as_str()) {
                 Some(table) => table.refresh().await,

@@ -83,7 +83,13 @@ impl Cluster {
     async fn start(folder: TempDir, workers: usize) -> Self {
         let redis = streamsync_testing::Redis::start().await;
         let mut process = streamsync()
-            .args(["dev", "--listen", "127.0.0.1:0", "--bucket"])
+            .args([
+                "dev",
+                "--insecure-no-auth",
+                "--listen",
+                "127.0.0.1:0",
+                "--bucket",
+            ])
             .arg(folder.path().join("lake"))
             .args([
                 "--redis-url",

@@ -2,16 +2,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod adversary;
+mod billing;
 mod byzantine;
 mod chaos;
 mod cluster;
 mod crash;
 mod fault_proxy;
 mod faults;
+mod hostile;
 mod network;
 mod queries;
 mod readers;
 mod set_up;
+mod signed;
 
 use streamsync_testing::{Suite, fixtures, python};
 
@@ -54,6 +57,23 @@ fn main() -> std::process::ExitCode {
     suite.test(
         "ten thousand queries in a storm: no wrong answer, none lost",
         chaos::storm,
+    );
+    suite.test("hostile requests get nothing", hostile::requests);
+    suite.test(
+        "clients are charged what their receipts say, whatever is killed",
+        billing::storm,
+    );
+    suite.test(
+        "receipts outlive the router and Redis",
+        billing::receipts_without_redis,
+    );
+    suite.test(
+        "an operator's commands for keys and credit",
+        billing::commands,
+    );
+    suite.test(
+        "keys, credit, prices and quotes over HTTP",
+        billing::addresses,
     );
     suite.test(
         "what happens while Redis is away is told when it is back",

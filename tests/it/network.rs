@@ -3,10 +3,23 @@
 use crate::cluster::{PATIENCE, run, streamsync, text};
 use reqwest::Client;
 use serde_json::{Value, json};
-use std::{net::TcpListener, path::PathBuf, process::Stdio};
-use streamsync_core::config::RedisConfig;
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+use streamsync_access::{MasterSecrets, SigningKey};
+use streamsync_core::{
+    Amount, Identity, Limits, Scope,
+    clock::{Clock, SystemClock},
+    config::RedisConfig,
+};
 use streamsync_registry::Registry;
+use streamsync_router::{Actor, Administration, NewKey};
 use streamsync_testing::{Redis, eventually};
+use streamsync_tls::{Authority, Subject};
 use tempfile::TempDir;
 use tokio::process::Child;
 
@@ -17,6 +30,8 @@ pub struct Network {
     pub routers: Vec<RouterProcess>,
     bucket: Vec<String>,
     folder: TempDir,
+    /// Who signs certificates; `None` where nobody has to show who he is.
+    authority: Option<Authority>,
 }
 
 pub struct WorkerProcess {
@@ -29,6 +44,26 @@ pub struct RouterProcess {
     pub url: String,
     arguments: Vec<String>,
     child: Child,
+}
+
+/// Who may ask has tests of its own.
+const INSECURE: [&str; 2] = ["--insecure-no-auth", "--insecure-no-tls"];
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+pub fn now_s() -> u64 {
+    SystemClock.unix_millis() / 1_000
+}
+
+pub fn actor() -> Actor {
+    Actor {
+        name: "test@host".to_owned(),
+        from: "command".to_owned(),
+    }
+}
+
+fn path_flag(name: &str, path: &Path) -> [String; 2] {
+    [name.to_owned(), path.display().to_string()]
 }
 
 pub fn free_port() -> u16 {
@@ -57,7 +92,64 @@ impl Network {
             routers: Vec::new(),
             bucket,
             folder,
+            authority: None,
         }
+    }
+
+    /// The same with keys, credit, receipts and TLS, as it is without flags that say otherwise.
+    pub async fn secured() -> Self {
+        let mut network = Self::synthetic().await;
+        let folder = network.folder();
+        let authority = Authority::init(&folder.join("authority"), now_s()).unwrap();
+        authority
+            .issue(Subject::Router, &folder.join("router-tls"), now_s(), DAY)
+            .unwrap();
+        network.authority = Some(authority);
+        MasterSecrets::new([7; 32])
+            .write_new(&network.master())
+            .unwrap();
+        network
+    }
+
+    pub fn authority(&self) -> &Authority {
+        self.authority.as_ref().unwrap()
+    }
+
+    pub fn master(&self) -> PathBuf {
+        self.folder().join("master")
+    }
+
+    /// Keys and credit, as the commands change them.
+    pub async fn administration(&self) -> Administration {
+        let masters = MasterSecrets::read(&self.master()).unwrap();
+        Administration::new(self.registry().await, masters, Arc::new(SystemClock))
+    }
+
+    /// A key of a client, with these scopes and limits.
+    pub async fn key(&self, client: &str, scopes: &[Scope], limits: Limits) -> SigningKey {
+        let new = NewKey {
+            client: client.parse().unwrap(),
+            scopes: scopes.iter().copied().collect(),
+            limits,
+        };
+        let issued = self
+            .administration()
+            .await
+            .create_key(new, &actor())
+            .await
+            .unwrap();
+        SigningKey {
+            id: issued.key.id,
+            secret: issued.secret,
+        }
+    }
+
+    pub async fn add_credit(&self, client: &str, amount: u64, name: &str) {
+        let client = client.parse().unwrap();
+        let administration = self.administration().await;
+        let actor = actor();
+        let added = administration.add_credit(&client, Amount(amount), name, &actor);
+        assert!(added.await.unwrap());
     }
 
     pub async fn registry(&self) -> Registry {
@@ -83,10 +175,26 @@ impl Network {
         let address = format!("127.0.0.1:{}", free_port());
         let mut arguments = self.flags("worker");
         arguments.extend(["--listen".to_owned(), address.clone()]);
+        let mut scheme = "http";
+        match &self.authority {
+            None => arguments.push("--insecure-no-tls".to_owned()),
+            Some(authority) => {
+                let number = u8::try_from(self.workers.len()).unwrap();
+                let identity = Identity::from_seed([100 + number; 32]);
+                let folder = self.folder().join(format!("worker-{number}"));
+                let keypair = folder.with_extension("json");
+                identity.write_new(&keypair).unwrap();
+                let subject = Subject::Worker(identity.id());
+                authority.issue(subject, &folder, now_s(), DAY).unwrap();
+                arguments.extend(path_flag("--keypair", &keypair));
+                arguments.extend(path_flag("--tls", &folder));
+                scheme = "https";
+            }
+        }
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let child = spawn(&arguments);
         self.workers.push(WorkerProcess {
-            endpoint: format!("http://{address}"),
+            endpoint: format!("{scheme}://{address}"),
             arguments,
             child,
         });
@@ -97,6 +205,14 @@ impl Network {
         let address = format!("127.0.0.1:{}", free_port());
         let mut arguments = self.flags("router");
         arguments.extend(["--listen".to_owned(), address.clone()]);
+        if self.authority.is_some() {
+            let spool = self.folder().join(format!("spool-{}", self.routers.len()));
+            arguments.extend(path_flag("--master-secrets", &self.master()));
+            arguments.extend(path_flag("--tls", &self.folder().join("router-tls")));
+            arguments.extend(path_flag("--spool", &spool));
+        } else {
+            arguments.extend(INSECURE.map(str::to_owned));
+        }
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let child = spawn(&arguments);
         let router = RouterProcess {
@@ -166,6 +282,21 @@ impl Network {
 fn spawn(arguments: &[String]) -> Child {
     let mut command = streamsync();
     command.args(arguments).stdout(Stdio::null());
+    if let Some(place) = arguments.iter().position(|flag| flag == "--log-to") {
+        // Not a flag of the product: where a test wants to read what is logged.
+        let mut arguments = arguments.to_vec();
+        let file = arguments.drain(place..place + 2).nth(1).unwrap();
+        let file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(file);
+        let mut command = streamsync();
+        command.args(arguments).stdout(Stdio::null());
+        command
+            .env("STREAMSYNC_TELEMETRY__LOG", "debug")
+            .stderr(file.unwrap());
+        return command.spawn().unwrap();
+    }
     command.spawn().unwrap()
 }
 

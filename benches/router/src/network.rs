@@ -86,7 +86,7 @@ impl Network {
                     "--bucket",
                 ])
                 .arg(&lake);
-            worker.args(["--profile", "speed"]);
+            worker.args(["--profile", "speed", "--insecure-no-tls"]);
             if let Some(detour) = shape.detour.filter(|_| number == 0) {
                 worker.args(["--advertise", &detour(&endpoint)?]);
             }
@@ -100,6 +100,7 @@ impl Network {
         router
             .env("STREAMSYNC_RACE__LOOKUP", &settings.policy)
             .args(["router", "--redis-url", &redis, "--listen", &address])
+            .args(["--insecure-no-auth", "--insecure-no-tls"])
             .args(["--racers", &racers.to_string()])
             .args(["--confirmations", &confirmations.to_string(), "--bucket"])
             .arg(&lake);

@@ -16,10 +16,12 @@ use axum::{
 use futures::StreamExt;
 use std::{marker::PhantomData, net::SocketAddr, time::Duration};
 use streamsync_access::Message;
-use streamsync_core::Scope;
+use streamsync_core::{QueryId, Scope};
 
 /// The body of a request that its sender may make, as `T` says.
 pub(super) struct Allowed<T> {
+    /// A name for it, if it is a query.
+    pub(super) id: QueryId,
     pub(super) caller: Caller,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
@@ -64,6 +66,20 @@ impl<T: Kind> FromRequest<Served> for Allowed<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, served: &Served) -> Result<Self, Failure> {
+        let id = served.router.query_id();
+        let allowed = Self::check(request, served, id).await;
+        allowed.map_err(|failure| {
+            if T::CLAIMS {
+                failure.about(id)
+            } else {
+                failure
+            }
+        })
+    }
+}
+
+impl<T: Kind> Allowed<T> {
+    async fn check(request: Request, served: &Served, id: QueryId) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let router = &served.router;
         let address = match parts.extensions.get::<ConnectInfo<SocketAddr>>() {
@@ -105,6 +121,7 @@ impl<T: Kind> FromRequest<Served> for Allowed<T> {
             claimed.is_new().await?;
         }
         Ok(Self {
+            id,
             caller,
             headers: parts.headers,
             body,

@@ -21,7 +21,7 @@ pub(super) async fn query(
     State(router): State<Router>,
     mut allowed: Allowed<access::Query>,
 ) -> Response {
-    let id = router.query_id();
+    let id = allowed.id;
     let answered = answer(&router, id, &mut allowed).await;
     let result = if answered.is_ok() {
         "answered"

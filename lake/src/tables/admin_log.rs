@@ -1,0 +1,31 @@
+//! The table `admin_log`.
+
+use super::{PartitionBy, TableDefinition, date, schema, text};
+use arrow::datatypes::{DataType, Field, TimeUnit};
+
+pub(super) fn definition() -> TableDefinition {
+    TableDefinition {
+        name: "admin_log",
+        description: "one row per administrative act; not for clients",
+        schema: schema([
+            date(),
+            Field::new(
+                "done_at",
+                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+                false,
+            ),
+            // The name of an API key, or `user@host` for the command.
+            text("actor"),
+            // An address, or `command`.
+            text("done_from"),
+            // `create-key`, `rotate-key`, `revoke-key`, `limit-key`, `add-credit`.
+            text("action"),
+            // The key or the client.
+            text("subject"),
+            // Particulars as JSON; never a secret.
+            text("detail"),
+        ]),
+        partition_by: PartitionBy::Date,
+        sort_by: &["done_at"],
+    }
+}

@@ -1,0 +1,551 @@
+//! Money: what clients are charged, through routers that are killed.
+
+use crate::{
+    cluster::{PATIENCE, run, text},
+    network::{Network, now_s},
+    signed::{Request, nonce},
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use reqwest::Client;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use streamsync_access::SigningKey;
+use streamsync_core::{Limits, Scope, SignedReceipt};
+use streamsync_registry::Registry;
+use streamsync_testing::eventually;
+
+/// How many queries are asked; a longer run is asked for with `STREAMSYNC_TEST_BILLED`.
+const QUERIES: usize = 4_000;
+const CLIENTS: usize = 50;
+const DEPOSIT: u64 = 20_000_000_000;
+
+/// Sends a signed request with an ordinary client.
+pub async fn ask(
+    client: &Client,
+    url: &str,
+    key: &SigningKey,
+    target: &str,
+    body: Option<&Value>,
+) -> reqwest::Result<reqwest::Response> {
+    let authority = url.trim_start_matches("http://");
+    let bytes = body
+        .map(|body| serde_json::to_vec(body).unwrap())
+        .unwrap_or_default();
+    let method = if body.is_some() { "POST" } else { "GET" };
+    let signed = Request::signed_at(key, authority, method, target, &bytes, now_s(), &nonce());
+    let mut request = match body {
+        Some(_) => client.post(format!("{url}{target}")).body(bytes),
+        None => client.get(format!("{url}{target}")),
+    };
+    for (name, value) in signed.headers {
+        if !matches!(name.as_str(), "host" | "content-length") {
+            request = request.header(name, value);
+        }
+    }
+    request.send().await
+}
+
+async fn all_receipts(registry: &Registry) -> Vec<SignedReceipt> {
+    let mut receipts = Vec::new();
+    let mut after: Option<String> = None;
+    loop {
+        let page = registry.receipts(after.as_deref(), 1_000).await.unwrap();
+        let Some(last) = page.last() else {
+            return receipts;
+        };
+        after = Some(last.id.clone());
+        receipts.extend(
+            page.iter()
+                .map(|filed| serde_json::from_str::<SignedReceipt>(&filed.receipt).unwrap()),
+        );
+    }
+}
+
+/// Fifty clients and three routers, one of which is killed every few seconds, and once Redis is: in
+/// the end there is a receipt for every answer that somebody got, and what accounts lost is the sum
+/// of the receipts.
+pub async fn storm() {
+    let queries = std::env::var("STREAMSYNC_TEST_BILLED")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(QUERIES);
+    let mut network = Network::secured().await;
+    (0..4).for_each(|_| network.start_worker(&[]));
+    for _ in 0..3 {
+        network.start_router(&[]).await;
+    }
+    let mut keys = Vec::new();
+    for number in 0..CLIENTS {
+        let client = format!("client-{number}");
+        keys.push(
+            network
+                .key(&client, &[Scope::Query], Limits::default())
+                .await,
+        );
+        network.add_credit(&client, DEPOSIT, "one").await;
+    }
+    let urls: Vec<String> = network
+        .routers
+        .iter()
+        .map(|router| router.url.clone())
+        .collect();
+    let client = Client::builder().no_proxy().build().unwrap();
+    let sql = "select signature from signatures order by signature limit 100";
+    let first = json!({ "sql": sql });
+    let rows = ask(&client, &urls[0], &keys[0], "/v1/query", Some(&first)).await;
+    let rows: Value = rows.unwrap().json().await.unwrap();
+    let signatures: Vec<String> = rows["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["signature"].as_str().unwrap().to_owned())
+        .collect();
+
+    // What clients got: query to what they were charged, as the answer said.
+    let got: Arc<Mutex<HashMap<String, u64>>> = Arc::default();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let failed = Arc::new(AtomicUsize::new(0));
+    let over = Arc::new(AtomicBool::new(false));
+    let unexpected: Arc<RwLock<Vec<String>>> = Arc::default();
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, key) in keys.iter().cloned().enumerate() {
+        let (urls, signatures, client) = (urls.clone(), signatures.clone(), client.clone());
+        let (got, asked, failed, unexpected) = (
+            got.clone(),
+            asked.clone(),
+            failed.clone(),
+            unexpected.clone(),
+        );
+        tasks.spawn(async move {
+            let mut random = StdRng::seed_from_u64(number as u64);
+            while asked.fetch_add(1, Ordering::Relaxed) < queries {
+                let signature = &signatures[random.random_range(0..signatures.len())];
+                let body = json!({ "sql": "select slot from signatures where signature = $1", "params": [signature] });
+                let url = &urls[random.random_range(0..urls.len())];
+                let Ok(response) = ask(&client, url, &key, "/v1/query", Some(&body)).await else {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(random.random_range(1..20))).await;
+                    continue;
+                };
+                let status = response.status().as_u16();
+                let headers = response.headers().clone();
+                let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+                let body = response.text().await;
+                match (status, header("streamsync-query-id"), header("streamsync-charged")) {
+                    // Whether the body comes whole or not: the client has seen the first byte.
+                    (200, Some(id), Some(charged)) => {
+                        got.lock().unwrap().insert(id, charged.parse().unwrap());
+                    }
+                    (503 | 504 | 502, ..) => {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    _ => unexpected.write().unwrap().push(format!("{status} {body:?}")),
+                }
+            }
+        });
+    }
+    let killing = async {
+        let mut random = StdRng::seed_from_u64(7);
+        let mut kills = 0;
+        while !over.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(random.random_range(1_000..3_000))).await;
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
+            let place = random.random_range(0..network.routers.len());
+            network.routers[place].kill().await;
+            network.routers[place].restart(&client).await;
+            kills += 1;
+        }
+        kills
+    };
+    let asking = async {
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+        over.store(true, Ordering::Relaxed);
+    };
+    let ((), kills) = tokio::join!(asking, killing);
+    assert_eq!(*unexpected.read().unwrap(), Vec::<String>::new());
+
+    for router in &mut network.routers {
+        router.stop().await;
+    }
+    let registry = network.registry().await;
+    let receipts = all_receipts(&registry).await;
+    let got = std::mem::take(&mut *got.lock().unwrap());
+    println!(
+        "{} answered, {} failed, {} receipts, {kills} kills",
+        got.len(),
+        failed.load(Ordering::Relaxed),
+        receipts.len()
+    );
+    assert!(
+        kills >= 2 && got.len() > queries / 2,
+        "{kills} kills, {} answers",
+        got.len()
+    );
+    let mut by_query: HashMap<String, &SignedReceipt> = HashMap::new();
+    let mut by_client: HashMap<String, u64> = HashMap::new();
+    for signed in &receipts {
+        assert!(signed.is_genuine() && signed.receipt.adds_up());
+        let twice = by_query.insert(signed.receipt.query.to_string(), signed);
+        assert!(twice.is_none(), "two receipts for one query");
+        *by_client
+            .entry(signed.receipt.client.to_string())
+            .or_default() += signed.receipt.charged.0;
+    }
+    for (query, charged) in got.iter() {
+        let signed = by_query
+            .get(query)
+            .unwrap_or_else(|| panic!("{query} was answered, and has no receipt"));
+        assert_eq!(signed.receipt.charged.0, *charged);
+    }
+    let (mut debits, mut charged) = (0, 0);
+    for number in 0..CLIENTS {
+        let client = format!("client-{number}");
+        let balance = registry.balance(&client.parse().unwrap()).await.unwrap();
+        let own = by_client.get(&client).copied().unwrap_or_default();
+        assert_eq!(balance.spent.0, own, "{client}");
+        assert_eq!(balance.leased.0, 0, "{client}: {balance:?}");
+        assert_eq!(
+            balance.balance.0 + own,
+            DEPOSIT + balance.debt.0,
+            "{client}: {balance:?}"
+        );
+        assert_eq!(balance.debt.0, 0, "{client}: {balance:?}");
+        debits += balance.spent.0;
+        charged += own;
+    }
+    assert_eq!(
+        debits,
+        receipts
+            .iter()
+            .map(|signed| signed.receipt.charged.0)
+            .sum::<u64>()
+    );
+    assert!(charged > 0);
+}
+
+/// Redis is away while queries are answered and the router is killed: it has their receipts when both
+/// are back, once.
+pub async fn receipts_without_redis() {
+    let mut network = Network::secured().await;
+    (0..3).for_each(|_| network.start_worker(&[]));
+    network.start_router(&[]).await;
+    let key = network
+        .key("acme", &[Scope::Query, Scope::Operate], Limits::default())
+        .await;
+    network.add_credit("acme", 1_000_000_000, "one").await;
+    let (client, url) = (network.client.clone(), network.routers[0].url.clone());
+    let body = json!({ "sql": "select count(*) from blocks" });
+    let answer = ask(&client, &url, &key, "/v1/query", Some(&body))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+
+    network.redis.kill().await;
+    let mut charged = 0;
+    for _ in 0..5 {
+        let answer = ask(&client, &url, &key, "/v1/query", Some(&body))
+            .await
+            .unwrap();
+        let status = answer.status();
+        let price = answer
+            .headers()
+            .get("streamsync-charged")
+            .map(|price| price.to_str().unwrap().parse::<u64>().unwrap());
+        assert_eq!(status, 200, "{}", answer.text().await.unwrap());
+        charged += price.unwrap();
+    }
+    assert!(charged > 0);
+    network.routers[0].kill().await;
+    // Another Redis, which has lost everything: the six receipts come from the disk.
+    network.redis.restart().await;
+    network.routers[0].restart(&client).await;
+    let registry = network.registry().await;
+    eventually(PATIENCE, async || {
+        registry.receipts(None, 100).await.unwrap().len() >= 5
+    })
+    .await;
+    let told = registry.receipts(None, 100).await.unwrap();
+    let receipts: Vec<SignedReceipt> = told
+        .iter()
+        .map(|filed| serde_json::from_str(&filed.receipt).unwrap())
+        .collect();
+    let numbers: Vec<u64> = receipts
+        .iter()
+        .map(|signed| signed.receipt.number)
+        .collect();
+    let first = numbers[0];
+    assert_eq!(
+        numbers,
+        (first..first + numbers.len() as u64).collect::<Vec<_>>()
+    );
+    assert_eq!(*numbers.last().unwrap(), 6);
+    // The account was lost with Redis: what was spent is owed.
+    let spent: u64 = receipts.iter().map(|signed| signed.receipt.charged.0).sum();
+    let balance = registry.balance(&"acme".parse().unwrap()).await.unwrap();
+    assert_eq!((balance.spent.0, balance.debt.0), (spent, spent));
+    assert!(spent >= charged);
+}
+
+/// The commands, as an operator uses them: keys, credit, a query, its receipt, rotation, revocation.
+pub async fn commands() {
+    let mut network = Network::secured().await;
+    (0..3).for_each(|_| network.start_worker(&[]));
+    network.start_router(&[]).await;
+    let folder = network.folder();
+    let (redis, master) = (network.redis.url(), network.master().display().to_string());
+    let url = network.routers[0].url.clone();
+    let access = ["--redis-url", &redis, "--master-secrets", &master];
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (key_file, new_file, receipts_file) =
+        (file("acme.json"), file("new.json"), file("receipts.jsonl"));
+    let succeed = async |arguments: &[&str]| {
+        let output = run(arguments).await;
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    };
+    let create = [
+        &[
+            "keys", "create", "--client", "acme", "--scope", "query", "--out", &key_file,
+        ][..],
+        &access,
+    ]
+    .concat();
+    let created = succeed(&create).await;
+    let id = created.split_whitespace().next().unwrap().to_owned();
+    let again = run(&create).await;
+    assert!(!again.status.success(), "a key file is never replaced");
+
+    let query = [
+        "query",
+        "select 41 + 1 as n",
+        "--format",
+        "csv",
+        "--router",
+        &url,
+        "--key",
+        &key_file,
+    ];
+    let unpaid = run(&query).await;
+    assert!(
+        text(&unpaid.stderr).contains("add credit"),
+        "{}",
+        text(&unpaid.stderr)
+    );
+    let add = [
+        &["credit", "add", "acme", "1000000000", "--deposit", "one"][..],
+        &access,
+    ]
+    .concat();
+    assert!(succeed(&add).await.contains("1 STRM left"));
+    assert!(succeed(&add).await.contains("was added before"));
+    assert_eq!(succeed(&query).await, "n\n42\n");
+
+    let list = ["receipts", "list", "--router", &url, "--key", &key_file];
+    // They come a moment after their answers.
+    eventually(PATIENCE, async || !succeed(&list).await.is_empty()).await;
+    let receipts = succeed(&list).await;
+    std::fs::write(&receipts_file, &receipts).unwrap();
+    let verified = succeed(&["receipts", "verify", &receipts_file]).await;
+    assert!(
+        verified.contains("all are signed, add up, and are there once"),
+        "{verified}"
+    );
+    std::fs::write(
+        &receipts_file,
+        receipts.replace("\"charged\":", "\"charged\":1"),
+    )
+    .unwrap();
+    let forged = run(&["receipts", "verify", &receipts_file]).await;
+    assert!(!forged.status.success() && text(&forged.stderr).contains("is not signed by"));
+
+    let rotate = [&["keys", "rotate", &id, "--out", &new_file][..], &access].concat();
+    succeed(&rotate).await;
+    let mut with_new = query;
+    with_new[7] = &new_file;
+    eventually(PATIENCE, async || run(&with_new).await.status.success()).await;
+    assert_eq!(
+        succeed(&query).await,
+        "n\n42\n",
+        "the old secret holds for a while"
+    );
+    assert!(
+        succeed(&[&["keys", "list"][..], &access].concat())
+            .await
+            .contains("2 secret(s)")
+    );
+    succeed(&[&["keys", "revoke", &id][..], &access].concat()).await;
+    eventually(Duration::from_secs(2), async || {
+        !run(&query).await.status.success()
+    })
+    .await;
+    assert!(text(&run(&with_new).await.stderr).contains("was revoked"));
+    let unsigned = run(&["query", "select 1", "--router", &url]).await;
+    assert!(
+        text(&unsigned.stderr).contains("not signed"),
+        "{}",
+        text(&unsigned.stderr)
+    );
+
+    // All of it is on record, in the end in the lake.
+    let operator = network
+        .key("ops", &[Scope::Operate], Limits::default())
+        .await;
+    let client = network.client.clone();
+    let lake = folder.join("lake/admin_log/_delta_log");
+    eventually(PATIENCE, async || {
+        lake.join("00000000000000000001.json").exists()
+    })
+    .await;
+    let log = ask(&client, &url, &operator, "/v1/admin-log", None)
+        .await
+        .unwrap();
+    assert_eq!(log.status(), 200);
+}
+
+/// The addresses about keys, credit, prices and quotes.
+pub async fn addresses() {
+    let mut network = Network::secured().await;
+    (0..3).for_each(|_| network.start_worker(&[]));
+    network.start_router(&[]).await;
+    let scopes = [Scope::Query, Scope::Operate, Scope::Admin];
+    let root = network
+        .key(
+            "ops",
+            &scopes,
+            Limits {
+                requests_per_minute: Some(600),
+                ..Limits::default()
+            },
+        )
+        .await;
+    let (client, url) = (network.client.clone(), network.routers[0].url.clone());
+    let post = async |target: &str, body: Value| {
+        let response = ask(&client, &url, &root, target, Some(&body))
+            .await
+            .unwrap();
+        (
+            response.status().as_u16(),
+            response.json::<Value>().await.unwrap(),
+        )
+    };
+    let get = async |target: &str| {
+        let response = ask(&client, &url, &root, target, None).await.unwrap();
+        (
+            response.status().as_u16(),
+            response.json::<Value>().await.unwrap(),
+        )
+    };
+    let (status, made) = post(
+        "/v1/keys",
+        json!({ "client": "acme", "scopes": ["query"], "limits": { "concurrent": 4 } }),
+    )
+    .await;
+    assert_eq!(status, 201, "{made}");
+    let key = SigningKey {
+        id: made["key"].as_str().unwrap().parse().unwrap(),
+        secret: made["secret"].as_str().unwrap().parse().unwrap(),
+    };
+    let (_, listed) = get("/v1/keys").await;
+    assert_eq!(listed["keys"].as_array().unwrap().len(), 2);
+    assert!(
+        !listed
+            .to_string()
+            .contains(made["secret"].as_str().unwrap())
+    );
+    assert_eq!(
+        post("/v1/keys", json!({ "client": "acme", "scopes": [] }))
+            .await
+            .0,
+        400
+    );
+    assert_eq!(
+        post(
+            "/v1/keys/key_00000000000000000000000000000000/rotate",
+            json!({})
+        )
+        .await
+        .0,
+        404
+    );
+    let deposit = json!({ "amount": 500_000, "deposit": "card-1" });
+    let (status, credit) = post("/v1/credit/acme", deposit.clone()).await;
+    assert_eq!(
+        (status, &credit["balance"], &credit["added"]),
+        (200, &json!(500_000), &json!(true))
+    );
+    assert_eq!(
+        post("/v1/credit/acme", deposit).await.1["added"],
+        json!(false)
+    );
+
+    let sql = json!({ "sql": "select * from signatures where signature = 'x'" });
+    let quote = ask(&client, &url, &key, "/v1/quote", Some(&sql))
+        .await
+        .unwrap();
+    let quote: Value = quote.json().await.unwrap();
+    assert_eq!(quote["class"], "lookup");
+    assert_eq!(
+        quote["partitions"].as_array().unwrap().len() as u64,
+        1,
+        "{quote}"
+    );
+    assert!(quote["bytes"].as_u64().unwrap() > 0 && quote["price"].as_u64().unwrap() > 0);
+    let answer = ask(&client, &url, &key, "/v1/query", Some(&sql))
+        .await
+        .unwrap();
+    let headers = answer.headers().clone();
+    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    assert_eq!(header("streamsync-price"), quote["price"].to_string());
+    assert!(["none", "kept", "broken"].contains(&header("streamsync-promise").as_str()));
+    assert_eq!(header("streamsync-receipt"), "1");
+    let charged: u64 = header("streamsync-charged").parse().unwrap();
+    eventually(PATIENCE, async || {
+        let credit = ask(&client, &url, &key, "/v1/credit", None).await.unwrap();
+        let credit: Value = credit.json().await.unwrap();
+        credit["spent"] == json!(charged)
+    })
+    .await;
+    let (_, prices) = get("/v1/prices").await;
+    assert!(prices["now"]["scan"]["multiplier"].as_f64().unwrap() > 0.0);
+    // An idle network gets cheaper, and that is kept.
+    eventually(PATIENCE, async || {
+        let (_, prices) = get("/v1/prices").await;
+        prices["history"].as_array().unwrap().len() >= 2
+    })
+    .await;
+    let response = ask(&client, &url, &root, "/v1/quote", Some(&sql))
+        .await
+        .unwrap();
+    assert_eq!(
+        response.headers()["ratelimit-policy"],
+        "\"requests\";q=600;w=60"
+    );
+    assert!(response.headers().contains_key("ratelimit"));
+    let (status, log) = get("/v1/admin-log").await;
+    assert_eq!(status, 200);
+    let acts: Vec<&str> = log["acts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|act| act["action"].as_str().unwrap())
+        .collect();
+    assert!(
+        acts.contains(&"create-key") || acts.is_empty(),
+        "in the lake or here: {acts:?}"
+    );
+}
