@@ -111,10 +111,6 @@ impl Network {
         network
     }
 
-    pub fn authority(&self) -> &Authority {
-        self.authority.as_ref().unwrap()
-    }
-
     pub fn master(&self) -> PathBuf {
         self.folder().join("master")
     }

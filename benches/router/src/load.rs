@@ -3,18 +3,71 @@
 use crate::Fallible;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use reqwest::Client;
+use reqwest::{Client, Method, header::HeaderMap};
 use serde_json::Value;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
+use streamsync_access::{Message, SigningKey};
 use streamsync_core::clock::{Clock, SystemClock};
+use url::Url;
 
 /// A request, prepared: where to, and what.
 pub struct Request {
-    pub url: String,
-    pub body: Value,
+    url: Url,
+    body: Vec<u8>,
+}
+
+impl Request {
+    pub fn get(url: String) -> Self {
+        Self::new(url, Vec::new())
+    }
+
+    pub fn post(url: String, body: &Value) -> Self {
+        Self::new(url, body.to_string().into_bytes())
+    }
+
+    fn new(url: String, body: Vec<u8>) -> Self {
+        #[allow(clippy::expect_used)]
+        let url = url.parse().expect("the benchmark makes URLs");
+        Self { url, body }
+    }
+
+    /// Sends it, signed if there is a key.
+    pub async fn send(
+        &self,
+        client: &Client,
+        key: Option<&SigningKey>,
+    ) -> reqwest::Result<reqwest::Response> {
+        let method = if self.body.is_empty() {
+            Method::GET
+        } else {
+            Method::POST
+        };
+        let mut request = client.request(method.clone(), self.url.clone());
+        if let Some(key) = key {
+            static NEXT: AtomicU64 = AtomicU64::new(0);
+            let nonce = format!("{:016}", NEXT.fetch_add(1, Ordering::Relaxed));
+            let message = Message {
+                method: method.as_str(),
+                authority: self.url.authority(),
+                path: self.url.path(),
+                query: None,
+                headers: &HeaderMap::new(),
+            };
+            let now = SystemClock.unix_millis() / 1_000;
+            request = request.headers(key.sign(message, &self.body, now, &nonce));
+        }
+        if !self.body.is_empty() {
+            let json = "application/json";
+            request = request.header("content-type", json).body(self.body.clone());
+        }
+        request.send().await
+    }
 }
 
 /// What came of a load.
@@ -36,6 +89,7 @@ impl Latencies {
 /// Asks `rate` times a second, at the times of a Poisson process.
 pub async fn run(
     client: &Client,
+    key: Option<SigningKey>,
     requests: Arc<Vec<Request>>,
     rate: f64,
     seconds: f64,
@@ -54,13 +108,13 @@ pub async fn run(
             tokio::time::sleep(due - now).await;
         }
         let number = random.random_range(0..requests.len());
-        let (client, requests) = (client.clone(), Arc::clone(&requests));
+        let (client, key, requests) = (client.clone(), key.clone(), Arc::clone(&requests));
         let latencies = Arc::clone(&latencies);
         tasks.spawn(async move {
             let request = &requests[number];
             let sent = SystemClock.monotonic();
             let answered = async {
-                let response = client.post(&request.url).json(&request.body).send().await?;
+                let response = request.send(&client, key.as_ref()).await?;
                 let response = response.error_for_status()?;
                 response.bytes().await
             };
@@ -87,6 +141,7 @@ pub async fn run(
 /// Asks as fast as so many clients can. Returns the answers a second.
 pub async fn ceiling(
     client: &Client,
+    key: Option<&SigningKey>,
     requests: &[Request],
     clients: usize,
     seconds: f64,
@@ -98,7 +153,7 @@ pub async fn ceiling(
             if (SystemClock.monotonic() - began).as_secs_f64() >= seconds {
                 break;
             }
-            let sent = client.post(&request.url).json(&request.body).send().await;
+            let sent = request.send(client, key).await;
             if let Ok(response) = sent
                 && response.status().is_success()
                 && response.bytes().await.is_ok()

@@ -4,6 +4,7 @@
 mod load;
 mod network;
 mod parts;
+mod security;
 mod slow_proxy;
 mod stages;
 
@@ -41,6 +42,9 @@ struct Settings {
     /// How lookups are raced.
     #[arg(long, default_value = "full", value_parser = ["full", "hedged"])]
     policy: String,
+    /// Measure only what keys, credit, receipts and TLS take.
+    #[arg(long)]
+    security: bool,
     /// Where to write the service times of a worker, for the simulation.
     #[arg(long, value_name = "FILE")]
     service_times: Option<PathBuf>,
@@ -50,7 +54,13 @@ fn main() -> ExitCode {
     let settings = Settings::parse();
     let measured = tokio::runtime::Runtime::new()
         .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(parts::all(&settings)));
+        .and_then(|runtime| {
+            if settings.security {
+                runtime.block_on(parts::security(&settings))
+            } else {
+                runtime.block_on(parts::all(&settings))
+            }
+        });
     match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

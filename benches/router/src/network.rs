@@ -1,9 +1,10 @@
 //! The processes that are measured.
 
-use crate::{Fallible, Settings};
+use crate::{Fallible, Settings, load::Request, security::Security};
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
+use streamsync_access::SigningKey;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -14,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Network {
     pub router: String,
     pub workers: Vec<String>,
+    /// What requests are signed with, if they are.
+    pub key: Option<SigningKey>,
     router_process: Child,
     _others: Vec<Child>,
     _folder: TempDir,
@@ -31,6 +34,8 @@ pub struct Shape<'a> {
     pub confirmations: Option<usize>,
     /// Where one worker says that it is, instead of where it is.
     pub detour: Option<&'a Detour>,
+    /// Whether clients and workers show who they are.
+    pub security: Security,
 }
 
 pub fn free_port() -> std::io::Result<u16> {
@@ -72,7 +77,7 @@ impl Network {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let mut workers = Vec::new();
-        for number in 0..5 {
+        for number in 0..5_u8 {
             let address = format!("127.0.0.1:{}", free_port()?);
             let endpoint = format!("http://{address}");
             let mut worker = command(&settings.command);
@@ -86,7 +91,8 @@ impl Network {
                     "--bucket",
                 ])
                 .arg(&lake);
-            worker.args(["--profile", "speed", "--insecure-no-tls"]);
+            worker.args(["--profile", "speed"]);
+            shape.security.worker(&mut worker, folder.path(), number)?;
             if let Some(detour) = shape.detour.filter(|_| number == 0) {
                 worker.args(["--advertise", &detour(&endpoint)?]);
             }
@@ -100,11 +106,15 @@ impl Network {
         router
             .env("STREAMSYNC_RACE__LOOKUP", &settings.policy)
             .args(["router", "--redis-url", &redis, "--listen", &address])
-            .args(["--insecure-no-auth", "--insecure-no-tls"])
             .args(["--racers", &racers.to_string()])
             .args(["--confirmations", &confirmations.to_string(), "--bucket"])
             .arg(&lake);
+        let key = shape
+            .security
+            .router(&mut router, folder.path(), &redis)
+            .await?;
         let network = Self {
+            key,
             router: format!("http://{address}"),
             workers,
             router_process: router.spawn()?,
@@ -118,10 +128,8 @@ impl Network {
     async fn ready(&self) {
         let client = Client::new();
         loop {
-            let listed = client
-                .get(format!("{}/v1/workers", self.router))
-                .send()
-                .await;
+            let request = Request::get(format!("{}/v1/workers", self.router));
+            let listed = request.send(&client, self.key.as_ref()).await;
             if let Ok(listed) = listed
                 && let Ok(listed) = listed.json::<Value>().await
                 && listed["workers"]
@@ -138,7 +146,8 @@ impl Network {
     pub async fn lookups(&self, client: &Client) -> Fallible<Vec<Value>> {
         let sql = "select signature from signatures order by signature limit 2000";
         let url = format!("{}/v1/query", self.router);
-        let answer = client.post(url).json(&json!({ "sql": sql })).send().await?;
+        let request = Request::post(url, &json!({ "sql": sql }));
+        let answer = request.send(client, self.key.as_ref()).await?;
         let answer: Value = answer.error_for_status()?.json().await?;
         let rows = answer["rows"].as_array().ok_or("no rows")?;
         let lookups = rows.iter().map(|row| {

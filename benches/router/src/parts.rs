@@ -4,11 +4,13 @@ use crate::{
     Fallible, Settings,
     load::{self, Latencies, Request},
     network::{Network, Shape},
+    security::Security,
     slow_proxy, stages,
 };
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
+use streamsync_access::SigningKey;
 use streamsync_core::clock::{Clock, SystemClock};
 use streamsync_lake::tables;
 
@@ -16,6 +18,53 @@ use streamsync_lake::tables;
 const CLIENTS: usize = 32;
 /// Queries before anything is measured.
 const WARM_UP: usize = 2_000;
+
+/// What keys, credit, receipts and TLS take of the router's CPU: the same load over an open network,
+/// one with accounts, and one with TLS to its workers too, each twice and in turns.
+pub async fn security(settings: &Settings) -> Fallible<()> {
+    let client = Client::builder().no_proxy().tcp_nodelay(true).build()?;
+    println!(
+        "| what | CPU of the router for a query | p50 | p99 | failed |\n|---|---|---|---|---|"
+    );
+    let shapes = [
+        ("open", false, false),
+        ("signed, limited, paid, with receipts", true, false),
+        ("and TLS to workers", true, true),
+    ];
+    let mut sums = [0.0; 3];
+    for round in 0..2 {
+        for (place, (name, accounts, tls)) in shapes.into_iter().enumerate() {
+            let shape = Shape {
+                security: Security { accounts, tls },
+                ..Shape::default()
+            };
+            let network = Network::start(settings, shape).await?;
+            let lookups = network.lookups(&client).await?;
+            warm(&client, network.key.as_ref(), &through(&network, &lookups)).await;
+            let before = network.router_cpu()?;
+            let requests = through(&network, &lookups);
+            let load = measure(&client, network.key.clone(), requests, settings).await?;
+            let cpu = network.router_cpu()? - before;
+            let each = cpu.as_secs_f64() * 1e6 / load.took.len().max(1) as f64;
+            sums[place] += each / 2.0;
+            let millis = |share: f64| load.at(share).as_secs_f64() * 1e3;
+            println!(
+                "| {name}, {} | {each:.0} us | {:.2} ms | {:.2} ms | {} |",
+                round + 1,
+                millis(0.5),
+                millis(0.99),
+                load.failed
+            );
+        }
+    }
+    let [open, accounts, tls] = sums;
+    println!(
+        "\nAccounts add {:.0} us, TLS {:.0} us.",
+        accounts - open,
+        tls - accounts
+    );
+    Ok(())
+}
 
 pub async fn all(settings: &Settings) -> Fallible<()> {
     let client = Client::builder().no_proxy().tcp_nodelay(true).build()?;
@@ -31,19 +80,19 @@ pub async fn all(settings: &Settings) -> Fallible<()> {
 
     let network = Network::start(settings, Shape::default()).await?;
     let lookups = network.lookups(&client).await?;
-    warm(&client, &through(&network, &lookups)).await;
+    warm(&client, None, &through(&network, &lookups)).await;
     let (cpu, before) = (
         network.router_cpu()?,
         stages::read(&client, &network.router).await?,
     );
-    let full = measure(&client, through(&network, &lookups), settings).await?;
+    let full = measure(&client, None, through(&network, &lookups), settings).await?;
     let cpu = (network.router_cpu()? - cpu).as_secs_f64() / full.took.len().max(1) as f64;
     let after = stages::read(&client, &network.router).await?;
     println!("| what | p50 | p99 | p99.9 | failed |\n|---|---|---|---|---|");
     print("five racers, quorum of three", &full);
 
     let requests = through(&network, &lookups);
-    let ceiling = load::ceiling(&client, &requests, CLIENTS, settings.seconds / 4.0).await?;
+    let ceiling = load::ceiling(&client, None, &requests, CLIENTS, settings.seconds / 4.0).await?;
     let alone = single(settings, &client, &network, &lookups).await?;
     print("one worker, asked directly", &alone);
     drop(network);
@@ -51,11 +100,11 @@ pub async fn all(settings: &Settings) -> Fallible<()> {
     let one = Shape {
         racers: 1,
         confirmations: Some(0),
-        detour: None,
+        ..Shape::default()
     };
     let network = Network::start(settings, one).await?;
-    warm(&client, &through(&network, &lookups)).await;
-    let one = measure(&client, through(&network, &lookups), settings).await?;
+    warm(&client, None, &through(&network, &lookups)).await;
+    let one = measure(&client, None, through(&network, &lookups), settings).await?;
     print("one racer, through the router", &one);
     drop(network);
 
@@ -66,8 +115,8 @@ pub async fn all(settings: &Settings) -> Fallible<()> {
         ..Shape::default()
     };
     let network = Network::start(settings, shape).await?;
-    warm(&client, &through(&network, &lookups)).await;
-    let slow = measure(&client, through(&network, &lookups), settings).await?;
+    warm(&client, None, &through(&network, &lookups)).await;
+    let slow = measure(&client, None, through(&network, &lookups), settings).await?;
     print(&format!("five racers, one {by:?} late"), &slow);
 
     println!(
@@ -92,16 +141,14 @@ pub async fn all(settings: &Settings) -> Fallible<()> {
 }
 
 fn through(network: &Network, lookups: &[Value]) -> Vec<Request> {
-    let request = |body: &Value| Request {
-        url: format!("{}/v1/query", network.router),
-        body: body.clone(),
-    };
+    let url = format!("{}/v1/query", network.router);
+    let request = |body: &Value| Request::post(url.clone(), body);
     lookups.iter().map(request).collect()
 }
 
-async fn warm(client: &Client, requests: &[Request]) {
+async fn warm(client: &Client, key: Option<&SigningKey>, requests: &[Request]) {
     for request in requests.iter().cycle().take(WARM_UP) {
-        let sent = client.post(&request.url).json(&request.body).send().await;
+        let sent = request.send(client, key).await;
         if let Ok(response) = sent {
             let _ = response.bytes().await;
         }
@@ -110,11 +157,13 @@ async fn warm(client: &Client, requests: &[Request]) {
 
 async fn measure(
     client: &Client,
+    key: Option<SigningKey>,
     requests: Vec<Request>,
     settings: &Settings,
 ) -> Fallible<Latencies> {
     load::run(
         client,
+        key,
         Arc::new(requests),
         settings.rate,
         settings.seconds,
@@ -145,9 +194,8 @@ async fn single(
         .filter_map(|lookup| {
             let signature = lookup["params"][0].as_str()?;
             let bucket = tables::bucket(signature).to_string();
-            Some(Request {
-                url: format!("{}/v1/execute", network.workers[1]),
-                body: json!({
+            let url = format!("{}/v1/execute", network.workers[1]);
+            let body = json!({
                     "id": "01890000-0000-7000-8000-000000000000",
                     "sql": "SELECT slot, transaction_index FROM signatures WHERE signature = $1",
                     "parameters": [signature],
@@ -160,22 +208,22 @@ async fn single(
                     "time_left_ms": 10_000,
                     "max_rows": 1_000,
                     "max_bytes": 1_000_000,
-                }),
-            })
+            });
+            Some(Request::post(url, &body))
         })
         .collect();
-    warm(&h2, &requests).await;
+    warm(&h2, None, &requests).await;
     if let Some(file) = &settings.service_times {
         let mut times = Vec::new();
         for request in requests.iter().cycle().take(5_000) {
             let began = SystemClock.monotonic();
-            let response = h2.post(&request.url).json(&request.body).send().await?;
+            let response = request.send(&h2, None).await?;
             response.error_for_status()?.bytes().await?;
             times.push((SystemClock.monotonic() - began).as_secs_f64() * 1e6);
         }
         std::fs::write(file, serde_json::to_vec(&times)?)?;
     }
-    measure(&h2, requests, settings).await
+    measure(&h2, None, requests, settings).await
 }
 
 fn print(what: &str, latencies: &Latencies) {
