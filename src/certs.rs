@@ -1,6 +1,6 @@
 //! `streamsync certs`.
 
-use crate::Failure;
+use crate::{Failure, worker::identity};
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 use streamsync_core::{
     WorkerId,
@@ -20,15 +20,18 @@ pub enum CertsCommand {
     },
     /// Issue a certificate, or renew one: processes take up the new one while they run.
     #[command(after_help = "Examples:
-  streamsync certs issue --authority ca --worker 8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR --out worker
+  streamsync certs issue --authority ca --keypair worker.json --out worker
   streamsync certs issue --authority ca --out router")]
     Issue {
         /// The folder of the authority.
         #[arg(long, value_name = "FOLDER")]
         authority: PathBuf,
         /// The worker that it is for; without one it is for a router.
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", conflicts_with = "keypair")]
         worker: Option<WorkerId>,
+        /// The key pair of the worker that it is for; made when absent.
+        #[arg(long, value_name = "FILE")]
+        keypair: Option<PathBuf>,
         /// For how many days it holds.
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=825))]
         days: u32,
@@ -62,9 +65,14 @@ pub fn run(command: &CertsCommand) -> Result<ExitCode, Failure> {
         CertsCommand::Issue {
             authority,
             worker,
+            keypair,
             days,
             out,
         } => {
+            let worker = match keypair {
+                Some(file) => Some(identity(Some(file))?.id()),
+                None => *worker,
+            };
             let subject = worker.map_or(Subject::Router, Subject::Worker);
             let holds = Duration::from_secs(u64::from(*days) * 86_400);
             Authority::open(authority)?.issue(subject, out, now, holds)?;

@@ -149,7 +149,8 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn identity(file: Option<&Path>) -> Result<Identity, KeyFileError> {
+/// The key pair in a file, made when absent; a new one without a file.
+pub fn identity(file: Option<&Path>) -> Result<Identity, KeyFileError> {
     #[allow(clippy::disallowed_methods)]
     let new = || Identity::from_seed(rand::rng().random());
     match file {

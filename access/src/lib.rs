@@ -23,6 +23,8 @@
 //! ```
 
 mod content_digest;
+#[cfg(test)]
+mod fuzz;
 mod master_secrets;
 mod message;
 mod secret;

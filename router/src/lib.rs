@@ -14,6 +14,8 @@ mod contest;
 mod credit;
 mod dispute;
 mod fleet;
+#[cfg(test)]
+mod fuzz;
 mod heat;
 mod http;
 mod journal;

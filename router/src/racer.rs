@@ -220,7 +220,8 @@ impl Reply {
     }
 }
 
-fn decode(bytes: Vec<u8>) -> Result<Rows, ArrowError> {
+/// Reads the rows that a worker sent.
+pub(crate) fn decode(bytes: Vec<u8>) -> Result<Rows, ArrowError> {
     let reader = StreamReader::try_new(Cursor::new(bytes), None)?;
     let schema = reader.schema();
     let batches = reader.collect::<Result<_, _>>()?;

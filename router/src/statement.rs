@@ -115,4 +115,4 @@ fn first_words(statement: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -28,11 +28,13 @@
 )]
 
 mod eventually;
+mod mutation;
 mod redis_server;
 mod suite;
 mod surroundings;
 
 pub use eventually::eventually;
+pub use mutation::mutated;
 pub use redis_server::Redis;
 pub use suite::{Suite, TIME_LIMIT};
-pub use surroundings::{S3_BUCKET, fixtures, python, s3_bucket, s3_endpoint};
+pub use surroundings::{S3_BUCKET, fixtures, node, python, s3_bucket, s3_endpoint};

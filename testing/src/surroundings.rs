@@ -3,6 +3,7 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    process::Command,
 };
 use streamsync_core::config::BucketConfig;
 use uuid::Uuid;
@@ -70,6 +71,14 @@ pub fn python() -> Option<PathBuf> {
             python.is_file().then_some(python)
         }
     }
+}
+
+/// A Node.js of version 18 or later, which has `fetch`. `None` where there is none.
+pub fn node() -> Option<PathBuf> {
+    let asked = Command::new("node").arg("--version").output().ok()?;
+    let version = String::from_utf8_lossy(&asked.stdout).into_owned();
+    let major = version.trim().trim_start_matches('v').split('.').next()?;
+    (major.parse::<u32>().ok()? >= 18).then(|| PathBuf::from("node"))
 }
 
 /// The folder of the workspace's `Cargo.toml`.

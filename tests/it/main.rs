@@ -7,6 +7,7 @@ mod byzantine;
 mod chaos;
 mod cluster;
 mod crash;
+mod examples;
 mod fault_proxy;
 mod faults;
 mod hostile;
@@ -16,7 +17,7 @@ mod readers;
 mod set_up;
 mod signed;
 
-use streamsync_testing::{Suite, fixtures, python};
+use streamsync_testing::{Suite, fixtures, node, python};
 
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
@@ -57,6 +58,18 @@ fn main() -> std::process::ExitCode {
     suite.test(
         "ten thousand queries in a storm: no wrong answer, none lost",
         chaos::storm,
+    );
+    suite.needs(
+        "the example in Python is answered",
+        python(),
+        "no Python",
+        examples::python,
+    );
+    suite.needs(
+        "the example in JavaScript is answered",
+        node(),
+        "no Node.js",
+        examples::node,
     );
     suite.test("hostile requests get nothing", hostile::requests);
     suite.test(

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use streamsync_core::config::BucketConfig;
 use streamsync_lake::{ConstraintOp, Lake, Scalar, tables};
 
-async fn catalog() -> Catalog {
+pub(crate) async fn catalog() -> Catalog {
     let bucket = BucketConfig {
         url: "memory:///statement".to_owned(),
         ..Default::default()
