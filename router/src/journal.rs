@@ -66,6 +66,17 @@ pub enum JournalError {
     /// A receipt was half written, and could not be taken back.
     #[error("the journal of receipts is broken; restart the router")]
     Broken,
+    /// The folder is an old copy.
+    #[error(
+        "Redis has receipts of this router up to number {told}, and {folder} ends before that: it is an old copy; \
+         use the folder that the router used last, or an empty one", folder = .folder.display()
+    )]
+    OldCopy {
+        /// The last number that Redis has.
+        told: u64,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The receipt cannot be written as JSON.
     #[error("could not write a receipt as JSON")]
     Encode(#[from] serde_json::Error),
@@ -262,7 +273,7 @@ impl Journal {
     pub(crate) async fn tell(&self, registry: &Registry) -> Result<(), JournalError> {
         if self.state().told.is_none() {
             let told = registry.last_receipt(self.router()).await?;
-            self.state().told = Some(told);
+            self.learn(told)?;
         }
         while let Some((process, first, debits)) = self.next_batch().await? {
             let holder = self.holder_of(process);
@@ -272,6 +283,19 @@ impl Journal {
             let mut state = self.state();
             state.told = Some(told.max(first + debits.len() as u64 - 1));
         }
+        Ok(())
+    }
+
+    /// Learns which receipts Redis has. Numbers that it has already are not used again: what was
+    /// written under them would be taken for told.
+    fn learn(&self, told: u64) -> Result<(), JournalError> {
+        let mut state = self.state();
+        if told >= state.next {
+            state.broken = true;
+            let folder = self.folder.clone();
+            return Err(JournalError::OldCopy { told, folder });
+        }
+        state.told = Some(told);
         Ok(())
     }
 

@@ -143,3 +143,22 @@ fn a_disk_without_room_is_told_and_the_next_receipt_has_the_same_number() {
     drop(state);
     assert_eq!(journal.write(receipt(6)).unwrap().receipt.number, 2);
 }
+
+/// A folder from a backup goes on with numbers that Redis has: nothing may be charged under them.
+#[test]
+fn an_old_copy_of_the_folder_is_noticed() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder, u64::MAX);
+    journal.write(receipt(5)).unwrap();
+    assert!(matches!(
+        journal.learn(2),
+        Err(JournalError::OldCopy { told: 2, .. })
+    ));
+    assert!(matches!(
+        journal.write(receipt(6)),
+        Err(JournalError::Broken)
+    ));
+    let journal = open(&folder, u64::MAX);
+    journal.learn(1).unwrap();
+    assert_eq!(journal.write(receipt(6)).unwrap().receipt.number, 2);
+}

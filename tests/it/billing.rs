@@ -549,3 +549,60 @@ pub async fn addresses() {
         "in the lake or here: {acts:?}"
     );
 }
+
+/// A key with a limit of requests, used at three routers at once as much as it can be: all together
+/// let through what the limit says, within a tenth.
+pub async fn limit_over_routers() {
+    const LIMIT: u64 = 300;
+    let mut network = Network::secured().await;
+    (0..3).for_each(|_| network.start_worker(&[]));
+    for _ in 0..3 {
+        network.start_router(&[]).await;
+    }
+    let limits = Limits {
+        requests_per_minute: Some(LIMIT),
+        ..Limits::default()
+    };
+    let urls: Vec<String> = network
+        .routers
+        .iter()
+        .map(|router| router.url.clone())
+        .collect();
+    let client = network.client.clone();
+    // Within one minute; the next begins to count anew.
+    for attempt in 0..3 {
+        let name = format!("client-{attempt}");
+        let key = network.key(&name, &[Scope::Query], limits).await;
+        let began = now_s() / 60;
+        let (passed, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let hammer = async |url: &String| {
+            // As long as there may be something left: refused for a second on end, all is used.
+            let mut in_a_row = 0;
+            while in_a_row < 100 {
+                let response = ask(&client, url, &key, "/v1/credit", None).await.unwrap();
+                match response.status().as_u16() {
+                    200 => {
+                        passed.fetch_add(1, Ordering::Relaxed);
+                        in_a_row = 0;
+                    }
+                    429 => {
+                        assert!(response.headers().contains_key("retry-after"));
+                        refused.fetch_add(1, Ordering::Relaxed);
+                        in_a_row += 1;
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    other => panic!("{other}"),
+                }
+            }
+        };
+        futures::join!(hammer(&urls[0]), hammer(&urls[1]), hammer(&urls[2]));
+        if now_s() / 60 != began {
+            continue;
+        }
+        let passed = passed.into_inner() as u64;
+        assert!(passed.abs_diff(LIMIT) * 10 <= LIMIT, "{passed} of {LIMIT}");
+        assert!(refused.into_inner() > 0);
+        return;
+    }
+    panic!("three minutes began in a row");
+}

@@ -81,6 +81,10 @@ fn main() -> std::process::ExitCode {
         billing::receipts_without_redis,
     );
     suite.test(
+        "a key's limit holds over three routers",
+        billing::limit_over_routers,
+    );
+    suite.test(
         "an operator's commands for keys and credit",
         billing::commands,
     );
