@@ -40,7 +40,7 @@ pub enum CreditError {
         /// Who pays.
         client: ClientId,
         /// Why.
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
 }
 
@@ -185,7 +185,7 @@ impl Credit {
         let granted = self.ask(client, price).await;
         let granted = granted.map_err(|source| CreditError::Unreachable {
             client: client.clone(),
-            source,
+            source: Box::new(source),
         })?;
         self.take(client, price)
             .map(|(reserved, _)| reserved)

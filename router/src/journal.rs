@@ -82,7 +82,13 @@ pub enum JournalError {
     Encode(#[from] serde_json::Error),
     /// Redis did not take it.
     #[error("could not record receipts")]
-    Registry(#[from] RegistryError),
+    Registry(#[source] Box<RegistryError>),
+}
+
+impl From<RegistryError> for JournalError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }
 
 /// The receipts of a router, and the key pair that it signs them with.

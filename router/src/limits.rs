@@ -360,7 +360,7 @@ mod tests {
         };
         let policy = || usage.admit(&key, &all).err().map(|limited| limited.policy);
         let first = usage.admit(&key, &all).unwrap();
-        assert_eq!(first.remaining().map(|remaining| remaining.left), Some(2));
+        assert_eq!(first.remaining().map(|remaining| remaining.left), Some(11));
         assert_eq!(policy(), Some("concurrent"));
         first.answered(10, 0);
         drop(first);

@@ -61,7 +61,7 @@ impl Claimed {
     }
 
     /// Waits for the answer.
-    pub(crate) async fn is_new(self) -> Result<(), Replayed> {
+    pub(crate) async fn prove_new(self) -> Result<(), Replayed> {
         match self.0 {
             None => Ok(()),
             // Who claims has ended only if the router has; until then it was new here.

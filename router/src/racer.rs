@@ -2,13 +2,14 @@
 
 use crate::connections::Connections;
 use arrow::{
-    array::RecordBatch, datatypes::SchemaRef, error::ArrowError, ipc::reader::StreamReader,
+    array::RecordBatch, buffer::Buffer, datatypes::SchemaRef, error::ArrowError,
+    ipc::reader::StreamDecoder,
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::{io::Cursor, time::Duration};
+use std::{panic::catch_unwind, time::Duration};
 use streamsync_core::{
     ANSWER_HEADER, Digest, DigestError, Outcome, Problem, Query, SignedAnswer, WorkerId,
     with_causes,
@@ -209,9 +210,22 @@ impl Reply {
         let body = self.rows.take().ok_or(RacerError::Lied("no rows"))?;
         let bytes = read(body, query.max_bytes + ENCODING_OVERHEAD, stall).await?;
         let rows = decode(bytes).map_err(RacerError::Garbage)?;
-        let Outcome::Rows { digest: signed, .. } = self.signed.outcome else {
+        let Outcome::Rows {
+            digest: signed,
+            rows: count,
+        } = self.signed.outcome
+        else {
             return Err(RacerError::Lied("no rows"));
         };
+        // Before they are hashed: a column of nulls is of any length in no bytes.
+        let sent = rows
+            .batches
+            .iter()
+            .map(|batch| batch.num_rows() as u64)
+            .sum::<u64>();
+        if sent != count {
+            return Err(RacerError::Lied("another number of rows than it signed"));
+        }
         if Digest::of(&rows.schema, &rows.batches, query.ordered)? == signed {
             Ok(rows)
         } else {
@@ -220,10 +234,20 @@ impl Reply {
     }
 }
 
-/// Reads the rows that a worker sent.
+/// Reads the rows that a worker sent. What it claims to send is believed no further than its bytes
+/// go: nothing is allocated on its word, and where the reader panics over it, it is no Arrow.
 pub(crate) fn decode(bytes: Vec<u8>) -> Result<Rows, ArrowError> {
-    let reader = StreamReader::try_new(Cursor::new(bytes), None)?;
-    let schema = reader.schema();
-    let batches = reader.collect::<Result<_, _>>()?;
-    Ok(Rows { schema, batches })
+    catch_unwind(|| {
+        let mut decoder = StreamDecoder::new();
+        let mut left = Buffer::from_vec(bytes);
+        let mut batches = Vec::new();
+        while !left.is_empty() {
+            batches.extend(decoder.decode(&mut left)?);
+        }
+        decoder.finish()?;
+        let schema = decoder.schema();
+        let schema = schema.ok_or_else(|| ArrowError::IpcError("no schema".to_owned()))?;
+        Ok(Rows { schema, batches })
+    })
+    .unwrap_or_else(|_panic| Err(ArrowError::IpcError("the reader panicked".to_owned())))
 }

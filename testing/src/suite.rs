@@ -5,11 +5,17 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use std::{any::Any, path::PathBuf, process::ExitCode, time::Duration};
 use streamsync_core::config::BucketConfig;
 
-/// The longest that one test may take before it fails.
+/// The longest that one test may take before it fails, unless `STREAMSYNC_TEST_SECONDS` allows more.
 pub const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// The longest that a test's leftover work may hold up the end of the test.
 const WIND_DOWN: Duration = Duration::from_secs(2);
+
+fn time_limit() -> Duration {
+    let seconds = std::env::var("STREAMSYNC_TEST_SECONDS").ok();
+    let seconds = seconds.and_then(|seconds| seconds.parse().ok());
+    seconds.map_or(TIME_LIMIT, Duration::from_secs)
+}
 
 /// The tests of one binary. They understand the arguments of Rust's own test harness, so
 /// `cargo test` and `cargo nextest run` work as ever.
@@ -37,7 +43,7 @@ impl Suite {
     {
         let thread = name.to_owned();
         self.trials.push(Trial::test(name, move || {
-            finish(&thread, TIME_LIMIT, body())
+            finish(&thread, time_limit(), body())
         }));
     }
 

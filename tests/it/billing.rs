@@ -143,7 +143,7 @@ pub async fn storm() {
                     (200, Some(id), Some(charged)) => {
                         got.lock().unwrap().insert(id, charged.parse().unwrap());
                     }
-                    (503 | 504 | 502, ..) => {
+                    (502..=504, ..) => {
                         failed.fetch_add(1, Ordering::Relaxed);
                     }
                     _ => unexpected.write().unwrap().push(format!("{status} {body:?}")),

@@ -118,7 +118,7 @@ impl<T: Kind> Allowed<T> {
         };
         if !T::CLAIMS {
             let claimed = std::mem::replace(&mut caller.claimed, Claimed::needless());
-            claimed.is_new().await?;
+            claimed.prove_new().await?;
         }
         Ok(Self {
             id,

@@ -49,7 +49,7 @@ async fn answer(
         .query(id, allowed.client(), named, ask)
         .instrument(span);
     let racing = async { racing.await.map_err(Failure::from) };
-    let new = async { claimed.is_new().await.map_err(Failure::from) };
+    let new = async { claimed.prove_new().await.map_err(Failure::from) };
     let (mut raced, ()) = futures::future::try_join(racing, new).await?;
     metrics::histogram!("streamsync_router_query_seconds").record(raced.took.as_secs_f64());
     let mut stages = Stages::begin(Arc::clone(router.clock()));
