@@ -20,6 +20,10 @@ use tokio_util::sync::CancellationToken;
 /// How long is waited after Redis did not take receipts; twice as long each further time.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// For how long receipts are gathered before they are told.
+const GATHER: Duration = Duration::from_millis(20);
+/// How often files of receipts are looked at.
+const CLEAN_EVERY: Duration = Duration::from_secs(1);
 /// How often the other routers are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// How long the last receipts may take when the router stops.
@@ -183,11 +187,20 @@ impl Accounts {
     async fn keep_receipts(&self, stop: &CancellationToken) {
         let mut wait = FIRST_WAIT;
         let mut told = true;
+        let mut cleaned_at = self.clock.monotonic();
         let telling = async {
             loop {
                 self.journal.has_more().await;
+                // Those that come soon after go with it.
+                tokio::time::sleep(GATHER).await;
                 let telling = self.journal.tell(&self.registry).await;
-                let cleaning = self.journal.clean_up(&self.registry).await;
+                let now = self.clock.monotonic();
+                let cleaning = if now.saturating_sub(cleaned_at) >= CLEAN_EVERY {
+                    cleaned_at = now;
+                    self.journal.clean_up(&self.registry).await
+                } else {
+                    Ok(())
+                };
                 metrics::gauge!("streamsync_router_receipts_waiting")
                     .set(self.journal.waiting() as f64);
                 match telling.and(cleaning) {
