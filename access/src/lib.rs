@@ -10,12 +10,16 @@
 //!
 //! let key = SigningKey { id: KeyId::new([1; 16]), secret: KeySecret::from_bytes([2; 32]) };
 //! let body = br#"{"sql": "SELECT 1"}"#;
-//! let mut headers = HeaderMap::new();
-//! let message = Message { method: "POST", authority: "router:8080", path: "/v1/query", query: None, headers: &headers };
-//! let signed = key.sign(message, body, 1_700_000_000, "one-nonce-for-each");
-//! headers.extend(signed);
+//! let unsigned = Message {
+//!     method: "POST",
+//!     authority: "router:8080",
+//!     path: "/v1/query",
+//!     query: None,
+//!     headers: &HeaderMap::new(),
+//! };
+//! let headers = key.sign(unsigned, body, 1_700_000_000, "one-nonce-for-each");
 //!
-//! let message = Message { headers: &headers, ..message };
+//! let message = Message { headers: &headers, ..unsigned };
 //! let input = SignatureInput::parse(&headers)?;
 //! assert_eq!(input.key(), &key.id);
 //! input.verify(message, body, 1_700_000_010, &[key.secret])?;
