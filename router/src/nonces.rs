@@ -18,7 +18,7 @@ use tokio::{
 const REMEMBERED: Duration = Duration::from_secs(2 * WINDOW_S + 1);
 /// How long a query may be held up by a Redis that does not answer, and for how long it is not asked
 /// after that.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(300);
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How many nonces are claimed together.
 const BATCH: usize = 256;
