@@ -1,77 +1,15 @@
 //! Requests that nobody should get anything with. `docs/API.md` lists them.
 
 use crate::{
+    attack::{Attack, QUERY, documented},
     network::{Network, actor, now_s},
-    signed::{Answer, Request, nonce, receive, send},
+    signed::{Request, nonce, receive, send},
 };
 use std::collections::BTreeMap;
 use streamsync_access::{KeySecret, SigningKey, content_digest};
 use streamsync_core::{KeyId, Limits, Scope};
 use streamsync_testing::eventually;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
-
-const QUERY: &[u8] = br#"{"sql": "SELECT 41 + 1 AS n"}"#;
-
-struct Attack<'a> {
-    router: &'a str,
-    other_router: &'a str,
-    good: &'a SigningKey,
-    /// All that was said, to look for secrets in it.
-    said: String,
-    /// What came of each: status and problem.
-    results: BTreeMap<String, (u16, String)>,
-}
-
-impl Attack<'_> {
-    fn request(&self) -> Request {
-        Request::signed(self.good, self.router, "POST", "/v1/query", QUERY)
-    }
-
-    async fn bytes(&mut self, name: &str, bytes: &[u8]) {
-        let answer = send(self.router, bytes).await;
-        self.note(name, &answer);
-    }
-
-    fn note(&mut self, name: &str, answer: &Answer) {
-        self.said.push_str(&answer.text);
-        let result = (answer.status, answer.problem());
-        assert!(
-            self.results.insert(name.to_owned(), result).is_none(),
-            "{name} twice"
-        );
-    }
-
-    async fn send(&mut self, name: &str, request: Request) {
-        self.bytes(name, &request.bytes()).await;
-    }
-
-    /// The good request with another `signature-input`, signed by nobody.
-    async fn input(&mut self, name: &str, edit: impl Fn(&str) -> String) {
-        let request = self.request().edit("signature-input", edit);
-        self.send(name, request).await;
-    }
-}
-
-/// The table in the documents: name to status and problem.
-fn documented() -> BTreeMap<String, (u16, String)> {
-    let text = include_str!("../../docs/API.md");
-    let (_, table) = text
-        .split_once("| hostile request | status | `type` |")
-        .unwrap();
-    let rows = table
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'));
-    rows.map(|row| {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let status = cells[2].parse().unwrap_or(0);
-        (
-            cells[1].to_owned(),
-            (status, cells[3].trim_matches('`').to_owned()),
-        )
-    })
-    .collect()
-}
 
 pub async fn requests() {
     let mut network = Network::secured().await;

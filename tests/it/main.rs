@@ -1,7 +1,9 @@
 //! The real binary: `streamsync dev` with its own Redis and worker processes, asked over HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod administration;
 mod adversary;
+mod attack;
 mod billing;
 mod byzantine;
 mod chaos;
@@ -86,11 +88,11 @@ fn main() -> std::process::ExitCode {
     );
     suite.test(
         "an operator's commands for keys and credit",
-        billing::commands,
+        administration::commands,
     );
     suite.test(
         "keys, credit, prices and quotes over HTTP",
-        billing::addresses,
+        administration::addresses,
     );
     suite.test(
         "what happens while Redis is away is told when it is back",
