@@ -9,7 +9,7 @@
 use crate::journal_file::{self, Segment};
 use rand::Rng;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -343,12 +343,33 @@ impl Journal {
         Ok((!debits.is_empty()).then_some((process, from, debits)))
     }
 
+    /// The earlier processes of this router all of whose receipts Redis has, and whose credit was not
+    /// given back yet.
+    fn ended(&self) -> BTreeSet<u64> {
+        let state = self.state();
+        let told = state.told.unwrap_or_default();
+        let earlier = state.segments.iter();
+        let earlier = earlier.filter(|segment| segment.process != self.process && !segment.ended);
+        let (told, waiting): (Vec<_>, Vec<_>) = earlier.partition(|segment| segment.is_told(told));
+        let waiting: BTreeSet<u64> = waiting.iter().map(|segment| segment.process).collect();
+        let told = told.iter().map(|segment| segment.process);
+        told.filter(|process| !waiting.contains(process)).collect()
+    }
+
     /// Closes the open file after a while, syncs it if Redis does not have it, and deletes files
     /// that it has. The newest file stays: it says where the numbers go on. What earlier processes of
     /// this router held of clients' credit is given back once their receipts are told.
     pub(crate) async fn clean_up(&self, registry: &Registry) -> Result<(), JournalError> {
+        // Before their files go: whoever dies in between does it again.
+        for process in self.ended() {
+            registry.end_credit(&self.holder_of(process)).await?;
+            let mut state = self.state();
+            let own = state.segments.iter_mut();
+            own.filter(|segment| segment.process == process)
+                .for_each(|segment| segment.ended = true);
+        }
         let now = self.clock.monotonic();
-        let (to_sync, to_delete, ended) = {
+        let (to_sync, to_delete) = {
             let mut state = self.state();
             let large = state
                 .segments
@@ -364,27 +385,16 @@ impl Journal {
                 .back()
                 .is_some_and(|last| last.first + last.lines > told + 1);
             let to_sync = closed.filter(|_| unknown).map(|(file, _)| file);
-            let (mut to_delete, mut ended) = (Vec::new(), Vec::new());
-            while state.segments.len() > 1
-                && state.segments[0].first + state.segments[0].lines <= told + 1
-            {
-                if let Some(segment) = state.segments.pop_front() {
-                    if segment.process != state.segments[0].process {
-                        ended.push(segment.process);
-                    }
-                    to_delete.push(segment.path);
+            let mut to_delete = Vec::new();
+            while state.segments.len() > 1 {
+                let oldest = &state.segments[0];
+                let done = oldest.process == self.process || oldest.ended;
+                if !done || !oldest.is_told(told) {
+                    break;
                 }
+                to_delete.extend(state.segments.pop_front().map(|segment| segment.path));
             }
-            // All that an earlier process wrote is told, and this one has written nothing yet.
-            if let [only] = state.segments.make_contiguous()
-                && only.process != self.process
-                && only.first + only.lines <= told + 1
-                && !only.ended
-            {
-                only.ended = true;
-                ended.push(only.process);
-            }
-            (to_sync, to_delete, ended)
+            (to_sync, to_delete)
         };
         let folder = self.folder.clone();
         let sync = move || -> Result<(), JournalError> {
@@ -410,9 +420,6 @@ impl Journal {
             path: self.folder.clone(),
             source: io::Error::other(error),
         })??;
-        for process in ended {
-            registry.end_credit(&self.holder_of(process)).await?;
-        }
         Ok(())
     }
 }

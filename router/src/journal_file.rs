@@ -25,6 +25,11 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// Whether Redis has all of it, if it has receipts up to this number.
+    pub(crate) fn is_told(&self, told: u64) -> bool {
+        self.first + self.lines <= told + 1
+    }
+
     pub(crate) fn new(folder: &Path, process: u64, first: u64) -> Self {
         Self {
             path: folder.join(format!("receipts-{process:010}-{first:020}.jsonl")),

@@ -162,3 +162,22 @@ fn an_old_copy_of_the_folder_is_noticed() {
     journal.learn(1).unwrap();
     assert_eq!(journal.write(receipt(6)).unwrap().receipt.number, 2);
 }
+
+/// What an earlier process held is given back once all of its receipts are told, and again if this
+/// one dies before the files are gone.
+#[test]
+fn earlier_processes_end_when_their_receipts_are_told() {
+    let folder = TempDir::new().unwrap();
+    open(&folder, u64::MAX).write(receipt(5)).unwrap();
+    open(&folder, u64::MAX).write(receipt(6)).unwrap();
+    for _ in 0..2 {
+        let third = open(&folder, u64::MAX);
+        assert!(third.ended().is_empty());
+        third.learn(1).unwrap();
+        assert_eq!(third.ended(), [1].into());
+        third.state().told = Some(2);
+        assert_eq!(third.ended(), [1, 2].into());
+        third.state().segments[0].ended = true;
+        assert_eq!(third.ended(), [2].into());
+    }
+}
