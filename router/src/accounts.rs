@@ -5,15 +5,15 @@ use crate::{
     credit::{Credit, Reserved},
     journal::{Journal, JournalError},
     limits,
+    outbox::jittered,
 };
-use rand::Rng;
 use std::{error::Error, sync::Arc, time::Duration};
 use streamsync_access::{MasterFileError, MasterSecrets};
 use streamsync_core::{
     Amount, Class, Digest, Promise, QueryId, Receipt, SignedReceipt, Snapshot, Split, WorkerId,
     clock::SharedClock, config::Config,
 };
-use streamsync_registry::{Registry, RegistryError};
+use streamsync_registry::Registry;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +22,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// For how long receipts are gathered before they are told.
 const GATHER: Duration = Duration::from_millis(20);
-/// How often files of receipts are looked at.
-const CLEAN_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether a file of receipts is to be closed.
+const CLOSE_EVERY: Duration = Duration::from_secs(1);
 /// How often the other routers are counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// How long the last receipts may take when the router stops.
@@ -164,6 +164,7 @@ impl Accounts {
     pub(crate) async fn keep(&self, stop: &CancellationToken) {
         tokio::join!(
             self.keep_receipts(stop),
+            self.keep_files(stop),
             self.keep_credit(stop),
             self.keep_usage(stop)
         );
@@ -172,7 +173,7 @@ impl Accounts {
                 // Only now: what is spent and not told would be given back with the rest.
                 let _ = self.credit.end().await;
             }
-            let _ = self.journal.clean_up(&self.registry).await;
+            let _ = self.journal.forget(&self.registry).await;
         };
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
         let left = self.journal.waiting();
@@ -187,23 +188,19 @@ impl Accounts {
     async fn keep_receipts(&self, stop: &CancellationToken) {
         let mut wait = FIRST_WAIT;
         let mut told = true;
-        let mut cleaned_at = self.clock.monotonic();
         let telling = async {
             loop {
                 self.journal.has_more().await;
                 // Those that come soon after go with it.
                 tokio::time::sleep(GATHER).await;
-                let telling = self.journal.tell(&self.registry).await;
-                let now = self.clock.monotonic();
-                let cleaning = if now.saturating_sub(cleaned_at) >= CLEAN_EVERY {
-                    cleaned_at = now;
-                    self.journal.clean_up(&self.registry).await
-                } else {
-                    Ok(())
+                let telling = async {
+                    self.journal.tell(&self.registry).await?;
+                    self.journal.forget(&self.registry).await
                 };
+                let telling = telling.await;
                 metrics::gauge!("streamsync_router_receipts_waiting")
                     .set(self.journal.waiting() as f64);
-                match telling.and(cleaning) {
+                match telling {
                     Ok(()) => {
                         if !told {
                             tracing::info!("receipts are recorded again");
@@ -229,6 +226,14 @@ impl Accounts {
         tokio::select! {
             () = stop.cancelled() => {}
             () = telling => {}
+        }
+    }
+
+    /// Apart from telling, which may wait for Redis: files are synced all the same.
+    async fn keep_files(&self, stop: &CancellationToken) {
+        let mut turns = Turns::new(CLOSE_EVERY, "could not sync a file of receipts");
+        while turns.next(stop).await {
+            turns.note(self.journal.close().await);
         }
     }
 
@@ -286,7 +291,7 @@ impl Turns {
         }
     }
 
-    fn note(&mut self, done: Result<(), RegistryError>) {
+    fn note<E: Error + 'static>(&mut self, done: Result<(), E>) {
         if let Err(error) = &done
             && self.well
         {
@@ -294,9 +299,4 @@ impl Turns {
         }
         self.well = done.is_ok();
     }
-}
-
-#[allow(clippy::disallowed_methods)]
-fn jittered(wait: Duration) -> Duration {
-    wait.mul_f64(rand::rng().random_range(0.5..1.0))
 }

@@ -356,11 +356,34 @@ impl Journal {
         told.filter(|process| !waiting.contains(process)).collect()
     }
 
-    /// Closes the open file after a while, syncs it if Redis does not have it, and deletes files
-    /// that it has. The newest file stays: it says where the numbers go on. What earlier processes of
-    /// this router held of clients' credit is given back once their receipts are told.
-    pub(crate) async fn clean_up(&self, registry: &Registry) -> Result<(), JournalError> {
-        // Before their files go: whoever dies in between does it again.
+    /// Closes the open file after a while, and syncs it if Redis does not have all of it.
+    pub(crate) async fn close(&self) -> Result<(), JournalError> {
+        let now = self.clock.monotonic();
+        let closed = {
+            let mut state = self.state();
+            let newest = state.segments.back();
+            let large = newest.is_some_and(|segment| segment.bytes >= CLOSED_FROM);
+            let told = state.told.unwrap_or_default();
+            let waits = newest.is_some_and(|segment| !segment.is_told(told));
+            let due = |(_, opened): &mut (File, Duration)| {
+                large || now.saturating_sub(*opened) >= CLOSED_AFTER
+            };
+            state.open.take_if(due).filter(|_| waits)
+        };
+        let Some((file, _)) = closed else {
+            return Ok(());
+        };
+        self.on_disk("sync receipts in", move |folder| {
+            file.sync_data()?;
+            File::open(folder)?.sync_all()
+        })
+        .await
+    }
+
+    /// Deletes files that Redis has whole. The newest stays: it says where the numbers go on. What
+    /// earlier processes of this router held of clients' credit is given back before their files
+    /// go: whoever dies in between does it again.
+    pub(crate) async fn forget(&self, registry: &Registry) -> Result<(), JournalError> {
         for process in self.ended() {
             registry.end_credit(&self.holder_of(process)).await?;
             let mut state = self.state();
@@ -368,59 +391,42 @@ impl Journal {
             own.filter(|segment| segment.process == process)
                 .for_each(|segment| segment.ended = true);
         }
-        let now = self.clock.monotonic();
-        let (to_sync, to_delete) = {
+        let mut told = Vec::new();
+        {
             let mut state = self.state();
-            let large = state
-                .segments
-                .back()
-                .is_some_and(|segment| segment.bytes >= CLOSED_FROM);
-            let due = |(_, opened): &(File, Duration)| {
-                large || now.saturating_sub(*opened) >= CLOSED_AFTER
-            };
-            let closed = state.open.take_if(|open| due(open));
-            let told = state.told.unwrap_or_default();
-            let unknown = state
-                .segments
-                .back()
-                .is_some_and(|last| last.first + last.lines > told + 1);
-            let to_sync = closed.filter(|_| unknown).map(|(file, _)| file);
-            let mut to_delete = Vec::new();
+            let last = state.told.unwrap_or_default();
             while state.segments.len() > 1 {
                 let oldest = &state.segments[0];
                 let done = oldest.process == self.process || oldest.ended;
-                if !done || !oldest.is_told(told) {
+                if !done || !oldest.is_told(last) {
                     break;
                 }
-                to_delete.extend(state.segments.pop_front().map(|segment| segment.path));
+                told.extend(state.segments.pop_front().map(|segment| segment.path));
             }
-            (to_sync, to_delete)
-        };
-        let folder = self.folder.clone();
-        let sync = move || -> Result<(), JournalError> {
-            let failed = |source| JournalError::File {
-                action: "sync receipts in",
-                path: folder.clone(),
-                source,
-            };
-            if let Some(file) = to_sync {
-                file.sync_data().map_err(failed)?;
-                File::open(&folder)
-                    .and_then(|folder| folder.sync_all())
-                    .map_err(failed)?;
-            }
-            for path in to_delete {
-                std::fs::remove_file(&path).map_err(failed)?;
-            }
-            Ok(())
-        };
-        let done = tokio::task::spawn_blocking(sync).await;
-        done.map_err(|error| JournalError::File {
-            action: "sync receipts in",
+        }
+        if told.is_empty() {
+            return Ok(());
+        }
+        self.on_disk("delete receipts in", move |_| {
+            told.iter().try_for_each(std::fs::remove_file)
+        })
+        .await
+    }
+
+    /// Does something in the folder, on a thread that may wait for the disk.
+    async fn on_disk(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&Path) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), JournalError> {
+        let path = self.folder.clone();
+        let done = tokio::task::spawn_blocking(move || work(&path)).await;
+        let done = done.unwrap_or_else(|error| Err(io::Error::other(error)));
+        done.map_err(|source| JournalError::File {
+            action,
             path: self.folder.clone(),
-            source: io::Error::other(error),
-        })??;
-        Ok(())
+            source,
+        })
     }
 }
 

@@ -210,7 +210,8 @@ async fn tell_first(
     Ok(())
 }
 
+/// A little less than a wait, so that not all routers come again together.
 #[allow(clippy::disallowed_methods)]
-fn jittered(wait: Duration) -> Duration {
+pub(crate) fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(rand::rng().random_range(0.5..1.0))
 }
