@@ -11,6 +11,9 @@ use streamsync_registry::{Act, Evidence, Pending, Registry, RegistryError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// The milliseconds of a UTC day.
+const DAY_MS: u64 = 86_400_000;
+
 /// How often it is looked whether there is something to archive.
 const EVERY: Duration = Duration::from_secs(10);
 /// For how long a router that archives keeps others from it.

@@ -1,6 +1,6 @@
 //! Rows of the administrative log.
 
-use super::Archived;
+use super::{Archived, DAY_MS};
 use arrow::{
     array::{ArrayRef, Date32Array, RecordBatch, StringArray, TimestampMicrosecondArray},
     error::ArrowError,
@@ -8,8 +8,6 @@ use arrow::{
 use std::sync::Arc;
 use streamsync_lake::Table;
 use streamsync_registry::{Act, Pending, Registry, RegistryError};
-
-const DAY_MS: u64 = 86_400_000;
 
 impl Archived for Act {
     const JOB: &'static str = "archive-admin-log";

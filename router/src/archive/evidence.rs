@@ -1,6 +1,6 @@
 //! Rows of evidence.
 
-use super::Archived;
+use super::{Archived, DAY_MS};
 use arrow::{
     array::{
         ArrayRef, Date32Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -11,8 +11,6 @@ use std::{collections::BTreeMap, sync::Arc};
 use streamsync_core::Outcome;
 use streamsync_lake::Table;
 use streamsync_registry::{Evidence, Offence, Pending, Registry, RegistryError};
-
-const DAY_MS: u64 = 86_400_000;
 
 impl Archived for Evidence {
     const JOB: &'static str = "archive-evidence";
