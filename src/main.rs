@@ -2,6 +2,7 @@
 
 mod certs;
 mod check_config;
+mod compactor;
 mod credit;
 mod dev;
 mod grant;
@@ -40,6 +41,9 @@ enum Command {
     Worker(worker::Args),
     /// Bring blocks into the lake.
     Ingest(ingest::Args),
+    /// Keep the lake sorted, merged and small.
+    #[command(subcommand)]
+    Compactor(compactor::CompactorCommand),
     /// Ask a router a question.
     Query(query::Args),
     /// Make, list, rotate and revoke the API keys of clients.
@@ -74,6 +78,7 @@ async fn main() -> ExitCode {
         Command::Router(args) => router::run(args).await,
         Command::Worker(args) => worker::run(args).await,
         Command::Ingest(args) => ingest::run(args).await,
+        Command::Compactor(command) => compactor::run(command).await,
         Command::Query(args) => query::run(args).await,
         Command::Keys(command) => keys::run(command).await,
         Command::Credit(command) => credit::run(command).await,

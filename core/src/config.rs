@@ -5,6 +5,7 @@
 
 mod auth;
 mod bucket;
+mod compactor;
 mod credit;
 mod price;
 mod race;
@@ -16,6 +17,7 @@ mod worker;
 
 pub use auth::AuthConfig;
 pub use bucket::BucketConfig;
+pub use compactor::CompactorConfig;
 pub use credit::CreditConfig;
 pub use price::{ClassPrice, PriceConfig};
 pub use race::{Policy, RaceConfig};
@@ -31,7 +33,10 @@ use figment::{
     value::Value,
 };
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -55,6 +60,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// A worker.
     pub worker: WorkerConfig,
+    /// The compactor.
+    pub compactor: CompactorConfig,
     /// Logging.
     pub telemetry: TelemetryConfig,
 }
@@ -121,6 +128,8 @@ impl Config {
         self.credit.faults(&mut faults);
         self.price.faults(&mut faults);
         self.worker.faults(&mut faults);
+        let longest_query = Duration::from_millis(self.router.max_deadline_ms);
+        self.compactor.faults(longest_query, &mut faults);
         if faults.is_empty() {
             Ok(())
         } else {
@@ -135,6 +144,7 @@ fn is_setting(name: &figment::value::UncasedStr) -> bool {
     [
         "auth__",
         "bucket__",
+        "compactor__",
         "credit__",
         "price__",
         "race__",

@@ -1,30 +1,23 @@
 //! Appending rows, exactly once.
 
 use crate::{
-    CoverageError, OpenTableError, SlotSet, Table,
-    commit::{Attempt, Commit},
-    engine::{is_request, plain},
-    file_name,
+    CommitError, CoverageError, OpenTableError, SlotSet, Table,
+    commit::{Change, Commit, commit},
+    engine::plain,
     file_writer::{EncodeError, NewFile, encode},
     table::CheckpointError,
 };
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, buffered::BufWriter, path::Path};
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, ops::ControlFlow, sync::Arc};
 use streamsync_core::TableName;
 use tokio::io::AsyncWriteExt;
-use uuid::Uuid;
 
 /// How many files are put into the bucket at the same time.
 const PUTS_AT_ONCE: usize = 16;
 /// Larger files go up in parts of this size.
 const PUT_PART: usize = 8 * 1024 * 1024;
-/// Every conflict is another writer's success, so this many in a row mean that there are too many
-/// writers.
-const MAX_CONFLICTS: u32 = 60;
-/// How often a commit of which nothing is known is tried again.
-const MAX_UNKNOWN: u32 = 3;
 /// A checkpoint is written after every so many commits.
 const CHECKPOINT_INTERVAL: u64 = 100;
 
@@ -72,7 +65,8 @@ pub enum Appended {
     },
 }
 
-/// Why rows could not be appended. Except for [`AppendError::Unknown`], nothing was appended.
+/// Why rows could not be appended. Except after [`CommitError::Unknown`], nothing was appended;
+/// after that, appending again with the same transaction or slots finds out.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// Some of the slots, not all, are in the table already. Leave them out and append again.
@@ -122,39 +116,9 @@ pub enum AppendError {
         #[source]
         source: Box<delta_kernel::Error>,
     },
-    /// The table does not take such a commit.
-    #[error("could not commit to table `{table}`: it does not take the commit")]
-    Commit {
-        /// The table.
-        table: TableName,
-        /// The cause.
-        #[source]
-        source: Box<delta_kernel::Error>,
-    },
-    /// Other writers were faster every time.
-    #[error(
-        "could not commit to table `{table}`: other writers were faster {conflicts} times; append \
-         less often, and more at once"
-    )]
-    Conflicts {
-        /// The table.
-        table: TableName,
-        /// How many times.
-        conflicts: u32,
-    },
-    /// The commit failed, and it cannot be told whether it was made: the rows may be there.
-    /// Append again with the same transaction or slots, which finds out.
-    #[error(
-        "could not tell whether the commit to table `{table}` was made: append the same again to \
-         find out"
-    )]
-    Unknown {
-        /// The table.
-        table: TableName,
-        /// The cause.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
+    /// The commit was not made, or it cannot be told.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
 }
 
 impl Table {
@@ -175,16 +139,29 @@ impl Table {
         }
         let files = write_files(&newest, &append.batches).await?;
         let written = Written::of(&files);
-        let outcome = commit(newest, &append, files).await;
+        let appending = Appending {
+            append: &append,
+            files: &files,
+        };
+        let outcome = match commit(newest, &appending).await {
+            Ok(ControlFlow::Continue(table)) => Ok(Appended::Committed {
+                table,
+                files: files.len(),
+                rows: files.iter().map(|file| file.rows).sum(),
+                bytes: files.iter().map(|file| file.bytes.len() as u64).sum(),
+            }),
+            Ok(ControlFlow::Break(already)) => Ok(already),
+            Err(error) => Err(error),
+        };
         match &outcome {
             Ok(Appended::Committed { table, .. }) => table.checkpoint_when_due().await,
-            Err(AppendError::Unknown { .. }) => {}
+            Err(AppendError::Commit(CommitError::Unknown { .. })) => {}
             Ok(Appended::AlreadyThere { .. }) | Err(_) => written.delete(self).await,
         }
         outcome
     }
 
-    async fn checkpoint_when_due(&self) {
+    pub(crate) async fn checkpoint_when_due(&self) {
         if !self.version().is_multiple_of(CHECKPOINT_INTERVAL) {
             return;
         }
@@ -261,7 +238,8 @@ async fn write_files(table: &Table, batches: &[RecordBatch]) -> Result<Vec<NewFi
     Ok(files)
 }
 
-async fn put(table: &Table, file: &NewFile) -> Result<(), AppendError> {
+/// Puts one file into the bucket, where nobody sees it yet.
+pub(crate) async fn put(table: &Table, file: &NewFile) -> Result<(), AppendError> {
     let store = Arc::clone(table.lake().store());
     let mut writer = BufWriter::with_capacity(store, file.path.clone(), PUT_PART);
     let written = async {
@@ -275,126 +253,46 @@ async fn put(table: &Table, file: &NewFile) -> Result<(), AppendError> {
     })
 }
 
-/// Commits the files to the newest version of the table, whichever that is by then.
-async fn commit(
-    mut newest: Table,
-    append: &Append,
-    files: Vec<NewFile>,
-) -> Result<Appended, AppendError> {
-    let name = newest.name().clone();
-    let committed = |table| Appended::Committed {
-        table,
-        files: files.len(),
-        rows: files.iter().map(|file| file.rows).sum(),
-        bytes: files.iter().map(|file| file.bytes.len() as u64).sum(),
-    };
-    let id = file_name::unique();
-    let (mut conflicts, mut unknown) = (0, 0);
-    loop {
-        let coverage = match &append.covers {
+/// An append whose files are in the bucket.
+struct Appending<'a> {
+    append: &'a Append,
+    files: &'a [NewFile],
+}
+
+impl Change for Appending<'_> {
+    type Ended = Appended;
+    type Error = AppendError;
+
+    async fn is_over(&self, newest: &Table) -> Result<Option<Appended>, AppendError> {
+        already(newest, self.append).await
+    }
+
+    async fn commit(&self, newest: &Table) -> Result<Commit, AppendError> {
+        let coverage = match &self.append.covers {
             Some(covers) => Some(newest.coverage().await?.union(covers)),
             None => None,
         };
-        let commit = Commit {
-            id,
-            adds: files.iter().map(|file| file.add.clone()).collect(),
-            transaction: append.transaction.clone(),
-            coverage: coverage.as_ref().map(ToString::to_string),
-        };
-        let version = newest.version() + 1;
-        let commit = Arc::new(commit);
-        let (attempting, table) = (Arc::clone(&commit), newest.clone());
-        let engine = newest.lake().engine();
-        let failure = match engine
-            .run(move |engine| attempting.attempt(engine, &table))
-            .await
-        {
-            Attempt::Committed(parts) => {
-                return Ok(committed(newest.after_commit(parts, coverage)));
-            }
-            Attempt::Conflict => None,
-            Attempt::Unknown(error) => Some(error),
-        };
-        newest = newest
-            .refresh()
-            .await
-            .map_err(|error| unknown_outcome(&name, error))?;
-        if newest.version() >= version {
-            let ours = commit.is_version(&newest, version).await;
-            if ours.map_err(|error| unknown_outcome(&name, error))? {
-                return Ok(committed(newest));
-            }
-            conflicts += 1;
-            unknown = 0;
-        } else {
-            match failure {
-                // It was not even asked for.
-                Some(error) if unknown == 0 && !is_request(&error) => {
-                    return Err(AppendError::Commit {
-                        table: name,
-                        source: plain(error),
-                    });
-                }
-                Some(error) if unknown == MAX_UNKNOWN => {
-                    return Err(unknown_outcome(&name, plain(error)));
-                }
-                None if unknown == MAX_UNKNOWN => {
-                    return Err(unknown_outcome(&name, NotListed { version }));
-                }
-                // The commit may still be on its way into the log.
-                _ => unknown += 1,
-            }
-        }
-        if conflicts > MAX_CONFLICTS {
-            return Err(AppendError::Conflicts {
-                table: name,
-                conflicts,
-            });
-        }
-        tokio::time::sleep(pause(id, conflicts + unknown)).await;
-        if unknown == 0
-            && let Some(done) = already(&newest, append).await?
-        {
-            return Ok(done);
-        }
+        Ok(Commit {
+            operation: "WRITE",
+            adds: self.files.iter().map(|file| file.add.clone()).collect(),
+            data_change: true,
+            transaction: self.append.transaction.clone(),
+            coverage,
+            ..Commit::default()
+        })
     }
 }
 
-/// A version that the bucket has when it is written, and has not when it is listed.
-#[derive(Debug, thiserror::Error)]
-#[error("version {version} exists in the bucket but is not listed")]
-struct NotListed {
-    version: u64,
-}
-
-fn unknown_outcome(
-    table: &TableName,
-    error: impl Into<Box<dyn Error + Send + Sync>>,
-) -> AppendError {
-    AppendError::Unknown {
-        table: table.clone(),
-        source: error.into(),
-    }
-}
-
-/// How long to wait before the next attempt: longer each time, and different for each writer,
-/// taken from the random part of the append's identifier.
-fn pause(id: Uuid, attempt: u32) -> Duration {
-    let longest = 20_u64 << attempt.min(5);
-    let random = id.as_u128().rotate_right(attempt * 7) as u64;
-    Duration::from_millis(random % longest)
-}
-
-/// The files that an append has put into the bucket.
-struct Written(Vec<Path>);
+/// Files that were put into the bucket, and that no version names yet.
+pub(crate) struct Written(pub(crate) Vec<Path>);
 
 impl Written {
-    fn of(files: &[NewFile]) -> Self {
+    pub(crate) fn of(files: &[NewFile]) -> Self {
         Self(files.iter().map(|file| file.path.clone()).collect())
     }
 
     /// Deletes them, as far as that succeeds: no version names them, so they harm nobody.
-    async fn delete(self, table: &Table) {
+    pub(crate) async fn delete(self, table: &Table) {
         for path in self.0 {
             if let Err(error) = table.lake().store().delete(&path).await {
                 tracing::warn!(table = %table.name(), %path, cause = %error,

@@ -1,6 +1,6 @@
 //! The files of a table.
 
-use crate::Scalar;
+use crate::{Scalar, file_name};
 use arrow::datatypes::Schema;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -19,6 +19,13 @@ pub struct DataFile {
     pub partition: PartitionValues,
     /// What is known of the values of top-level primitive columns, by column name.
     pub columns: BTreeMap<String, ColumnRange>,
+}
+
+impl DataFile {
+    /// How often the rows of the file were rewritten since they were first written, by its name.
+    pub fn generation(&self) -> u32 {
+        file_name::generation(&self.path)
+    }
 }
 
 /// Bounds of one column's values in one file. The bounds need not be tight: `min` is not above,

@@ -172,7 +172,11 @@ pub(crate) fn with_partition(
     RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
-fn constant(field: &Field, value: Option<&str>, rows: usize) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn constant(
+    field: &Field,
+    value: Option<&str>,
+    rows: usize,
+) -> Result<ArrayRef, ArrowError> {
     let data_type = field.data_type();
     let Some(text) = value else {
         return Ok(new_null_array(data_type, rows));

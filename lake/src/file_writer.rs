@@ -5,7 +5,7 @@ use crate::{
     table::{ENGINE_INFO, Table},
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
+    array::{Array, ArrayRef, AsArray, RecordBatch, StructArray},
     compute::{
         SortColumn, SortOptions, concat_batches, lexsort_to_indices, partition, take_record_batch,
     },
@@ -20,7 +20,7 @@ use delta_kernel::{
     expressions::Scalar as KernelScalar,
     schema::{DataType as KernelType, StructType},
     snapshot::SnapshotRef,
-    transaction::WriteState,
+    transaction::{BoundWriteContext, WriteState},
 };
 use delta_kernel_default_engine::{
     build_add_file_metadata, parquet::DataFileMetadata, stats::collect_stats,
@@ -31,6 +31,7 @@ use parquet::{
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
     file::properties::{EnabledStatistics, WriterProperties},
+    schema::types::ColumnPath,
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -41,10 +42,12 @@ const ROW_GROUP_ROWS: usize = 131_072;
 /// a lookup by key.
 const PAGE_ROWS: usize = 4_096;
 const ZSTD_LEVEL: i32 = 3;
+/// How often a Bloom filter lets a value through that is not there.
+const BLOOM_FILTER_FALSE_POSITIVES: f64 = 0.01;
 
 /// A Parquet file that is ready to be put into the bucket and into the log.
 #[derive(Debug)]
-pub(crate) struct NewFile {
+pub struct NewFile {
     /// Where it goes in the object store.
     pub(crate) path: Path,
     pub(crate) bytes: Bytes,
@@ -55,15 +58,20 @@ pub(crate) struct NewFile {
 
 /// Why rows could not be turned into files.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EncodeError {
+pub enum EncodeError {
+    /// They have other columns, or a NULL where there must be none.
     #[error("the rows do not fit the columns of the table: {0}")]
     Rows(String),
+    /// They could not be sorted.
     #[error("could not sort the rows")]
     Sort(#[from] ArrowError),
+    /// Parquet refused them.
     #[error("could not write the rows as parquet")]
     Parquet(#[from] ParquetError),
+    /// The Delta kernel refused what is known of a file.
     #[error("could not describe the files to the table's log")]
     Describe(#[from] Error),
+    /// A partition value that no path can have.
     #[error("could not name the files")]
     Path(#[from] object_store::path::Error),
 }
@@ -167,7 +175,10 @@ fn sort<'a>(
     take_record_batch(rows, &order)
 }
 
-fn write_state(engine: &dyn Engine, snapshot: &SnapshotRef) -> DeltaResult<Arc<WriteState>> {
+pub(crate) fn write_state(
+    engine: &dyn Engine,
+    snapshot: &SnapshotRef,
+) -> DeltaResult<Arc<WriteState>> {
     Arc::clone(snapshot)
         .transaction(Box::new(FileSystemCommitter::new()), engine)?
         .write_state()
@@ -178,53 +189,78 @@ fn new_file(
     partition: HashMap<String, KernelScalar>,
     rows: &RecordBatch,
 ) -> Result<NewFile, EncodeError> {
+    let context = write_context(write_state, partition)?;
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), rows.schema(), options(&[])?)?;
+    writer.write(rows)?;
+    let bytes = writer.into_inner()?;
+    let physical = StructType::try_from_arrow(rows.schema())?;
+    let statistics = collect_stats(rows, context.stats_columns(), &physical)?;
+    describe(&context, 0, bytes, rows.num_rows() as u64, statistics)
+}
+
+pub(crate) fn write_context(
+    write_state: &Arc<WriteState>,
+    partition: HashMap<String, KernelScalar>,
+) -> DeltaResult<BoundWriteContext> {
     let context = write_state.write_context_builder();
     let context = if partition.is_empty() {
         context
     } else {
         context.with_partition_values(partition)
-    }
-    .build()?;
+    };
+    context.build()
+}
+
+/// What the log is told of a file with these bytes.
+pub(crate) fn describe(
+    context: &BoundWriteContext,
+    generation: u32,
+    bytes: Vec<u8>,
+    rows: u64,
+    statistics: StructArray,
+) -> Result<NewFile, EncodeError> {
     let id = file_name::unique();
     let location = context
         .write_dir()
-        .join(&file_name::data_file(id))
+        .join(&file_name::data_file(id, generation))
         .map_err(Error::from)?;
-    let bytes = Bytes::from(parquet(rows)?);
-    let physical = StructType::try_from_arrow(rows.schema())?;
-    let statistics = collect_stats(rows, context.stats_columns(), &physical)?;
+    let bytes = Bytes::from(bytes);
     let path = Path::from_url_path(location.path())?;
     let file = FileMeta::new(location, file_name::unix_millis(id), bytes.len() as u64);
-    let add = build_add_file_metadata(DataFileMetadata::new(file, statistics), &context)?;
+    let add = build_add_file_metadata(DataFileMetadata::new(file, statistics), context)?;
     let add = ArrowEngineData::try_from_engine_data(add)?;
     Ok(NewFile {
         path,
         bytes,
-        rows: rows.num_rows() as u64,
+        rows,
         add: add.into(),
     })
 }
 
-fn parquet(rows: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
-    let properties = WriterProperties::builder()
+/// How files are written; the columns that are named get Bloom filters.
+pub(crate) fn options(filtered_by: &[&str]) -> Result<ArrowWriterOptions, ParquetError> {
+    let mut properties = WriterProperties::builder()
         .set_created_by(ENGINE_INFO.to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_dictionary_enabled(true)
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .build();
+        .set_statistics_enabled(EnabledStatistics::Page);
+    for column in filtered_by {
+        let column = ColumnPath::from(*column);
+        properties = properties
+            .set_column_bloom_filter_enabled(column.clone(), true)
+            .set_column_bloom_filter_fpp(column.clone(), BLOOM_FILTER_FALSE_POSITIVES)
+            .set_column_bloom_filter_ndv(column, ROW_GROUP_ROWS as u64);
+    }
     // Parquet's own types say all that there is to say of these columns.
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties)
-        .with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), rows.schema(), options)?;
-    writer.write(rows)?;
-    writer.into_inner()
+    Ok(ArrowWriterOptions::new()
+        .with_properties(properties.build())
+        .with_skip_arrow_metadata(true))
 }
 
 /// One value of a partition column as the kernel has it.
-fn kernel_scalar(values: &ArrayRef, row: usize) -> Result<KernelScalar, EncodeError> {
+pub(crate) fn kernel_scalar(values: &ArrayRef, row: usize) -> Result<KernelScalar, EncodeError> {
     let null = values.is_null(row);
     Ok(match values.data_type() {
         DataType::Date32 if null => KernelScalar::Null(KernelType::DATE),

@@ -227,18 +227,7 @@ impl Table {
     /// has named. Read once and kept.
     pub async fn coverage(&self) -> Result<Coverage, CoverageError> {
         let read = self.inner.coverage.get_or_try_init(|| async {
-            let snapshot = Arc::clone(self.snapshot());
-            let text = self
-                .lake()
-                .engine()
-                .run(move |engine| snapshot.get_domain_metadata(COVERAGE_DOMAIN, engine))
-                .await
-                .map_err(|source| CoverageError::Log {
-                    table: self.name().clone(),
-                    version: self.version(),
-                    source: plain(source),
-                })?;
-            let Some(text) = text else {
+            let Some(text) = self.domain(COVERAGE_DOMAIN).await? else {
                 return Ok(Coverage::new());
             };
             text.parse().map_err(|source| CoverageError::Text {
@@ -248,6 +237,24 @@ impl Table {
             })
         });
         read.await.cloned()
+    }
+
+    /// What this version keeps in a domain of Delta's domain metadata.
+    ///
+    /// # Errors
+    ///
+    /// [`CoverageError::Log`].
+    pub async fn domain(&self, domain: &str) -> Result<Option<String>, CoverageError> {
+        let (snapshot, domain) = (Arc::clone(self.snapshot()), domain.to_owned());
+        let read = self
+            .lake()
+            .engine()
+            .run(move |engine| snapshot.get_domain_metadata(&domain, engine));
+        read.await.map_err(|source| CoverageError::Log {
+            table: self.name().clone(),
+            version: self.version(),
+            source: plain(source),
+        })
     }
 
     /// The rows of one file, in the table's schema, with the partition columns filled in.
@@ -277,6 +284,11 @@ impl Table {
                 source: plain(source),
             }),
         }
+    }
+
+    /// The version of the checkpoint from which this one was opened, if there was any.
+    pub fn last_checkpoint(&self) -> Option<u64> {
+        self.snapshot().log_segment().checkpoint_version
     }
 
     pub(crate) fn lake(&self) -> &Lake {

@@ -51,6 +51,22 @@ pub struct TableDefinition {
     pub partition_by: PartitionBy,
     /// The columns by which rows are sorted inside a file.
     pub sort_by: &'static [&'static str],
+    /// The columns that tell one row from every other: rows that agree in them are one row that was
+    /// written twice. Empty where nothing does.
+    pub key: &'static [&'static str],
+    /// The columns that get Bloom filters when files are merged, for readers that look rows up by
+    /// them.
+    pub filtered_by: &'static [&'static str],
+}
+
+impl TableDefinition {
+    /// The columns that rows are merged by: those of [`sort_by`](Self::sort_by), then the rest of
+    /// the key, so that rows written twice come one after the other.
+    pub fn order(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let (sort_by, key) = (self.sort_by, self.key);
+        let rest = key.iter().filter(|column| !sort_by.contains(column));
+        sort_by.iter().chain(rest).copied()
+    }
 }
 
 /// The number of buckets of tables partitioned by [`PartitionBy::Bucket`].

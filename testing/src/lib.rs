@@ -27,12 +27,14 @@
     reason = "what cannot be prepared has to fail the test that needs it"
 )]
 
+mod dying_store;
 mod eventually;
 mod mutation;
 mod redis_server;
 mod suite;
 mod surroundings;
 
+pub use dying_store::DyingStore;
 pub use eventually::eventually;
 pub use mutation::mutated;
 pub use redis_server::Redis;

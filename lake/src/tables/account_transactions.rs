@@ -16,5 +16,7 @@ pub(super) fn definition() -> TableDefinition {
         ]),
         partition_by: PartitionBy::Bucket("account"),
         sort_by: &["account", "slot", "transaction_index"],
+        key: &["account", "slot", "transaction_index"],
+        filtered_by: &["account"],
     }
 }

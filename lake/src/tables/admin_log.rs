@@ -27,5 +27,7 @@ pub(super) fn definition() -> TableDefinition {
         ]),
         partition_by: PartitionBy::Date,
         sort_by: &["done_at"],
+        key: &[],
+        filtered_by: &[],
     }
 }

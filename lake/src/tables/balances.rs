@@ -17,5 +17,7 @@ pub(super) fn definition() -> TableDefinition {
         ]),
         partition_by: PartitionBy::Date,
         sort_by: &["account", "slot", "transaction_index"],
+        key: &["slot", "transaction_index", "account"],
+        filtered_by: &[],
     }
 }

@@ -27,5 +27,7 @@ pub(super) fn definition() -> TableDefinition {
         ]),
         partition_by: PartitionBy::Date,
         sort_by: &["slot"],
+        key: &["slot"],
+        filtered_by: &[],
     }
 }

@@ -29,5 +29,7 @@ pub(super) fn definition() -> TableDefinition {
         ]),
         partition_by: PartitionBy::Date,
         sort_by: &["worker", "found_at"],
+        key: &[],
+        filtered_by: &[],
     }
 }

@@ -29,5 +29,7 @@ pub(super) fn definition() -> TableDefinition {
         ]),
         partition_by: PartitionBy::Date,
         sort_by: &["program_id", "discriminator", "slot", "transaction_index"],
+        key: &["slot", "transaction_index", "instruction_address"],
+        filtered_by: &[],
     }
 }

@@ -16,5 +16,7 @@ pub(super) fn definition() -> TableDefinition {
         ]),
         partition_by: PartitionBy::Date,
         sort_by: &["slot", "transaction_index", "log_index"],
+        key: &["slot", "transaction_index", "log_index"],
+        filtered_by: &[],
     }
 }

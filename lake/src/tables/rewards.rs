@@ -23,5 +23,7 @@ pub(super) fn definition() -> TableDefinition {
         ]),
         partition_by: PartitionBy::Date,
         sort_by: &["pubkey", "slot"],
+        key: &["slot", "reward_index"],
+        filtered_by: &[],
     }
 }

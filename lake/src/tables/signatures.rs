@@ -14,5 +14,7 @@ pub(super) fn definition() -> TableDefinition {
         ]),
         partition_by: PartitionBy::Bucket("signature"),
         sort_by: &["signature"],
+        key: &["signature", "slot", "transaction_index"],
+        filtered_by: &["signature"],
     }
 }

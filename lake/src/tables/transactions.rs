@@ -35,5 +35,7 @@ pub(super) fn definition() -> TableDefinition {
         ]),
         partition_by: PartitionBy::Date,
         sort_by: &["slot", "transaction_index"],
+        key: &["slot", "transaction_index"],
+        filtered_by: &["signature"],
     }
 }

@@ -1,9 +1,9 @@
 //! What a lake does, whatever it is kept in: written once, run over each.
 
-use crate::exactly_once::*;
 use crate::rows::{
     DAY, all_rows, append_of, committed, lines, log_messages, name, signatures, slots,
 };
+use crate::{exactly_once::*, replace::*, vacuum::*};
 use arrow::{
     array::AsArray,
     compute::concat_batches,
@@ -63,6 +63,15 @@ pub fn add(suite: &mut Suite) {
         a_checkpoint_holds_everything,
         a_missing_table_is_named,
         a_lake_that_is_there_passes_the_check,
+        files_are_replaced_in_one_commit,
+        replacing_what_is_gone_changes_nothing,
+        a_replacement_goes_on_top_of_appends,
+        a_replacement_of_the_whole_gives_way,
+        rows_written_twice_are_left_out,
+        files_are_cut_at_the_target_size,
+        changes_are_told_from_rewrites,
+        only_what_no_promised_snapshot_names_is_unneeded,
+        the_log_before_a_checkpoint_is_unneeded,
     );
 }
 
@@ -121,6 +130,8 @@ async fn a_table_of_other_columns_is_refused(bucket: BucketConfig) {
         schema: tables::definition("blocks").unwrap().schema.clone(),
         partition_by: tables::PartitionBy::Date,
         sort_by: &[],
+        key: &[],
+        filtered_by: &[],
     };
     let error = lake.create_table(&other).await.unwrap_err().to_string();
     assert!(

@@ -6,7 +6,7 @@ use crate::{
 };
 use object_store::ObjectStoreExt;
 use std::sync::Arc;
-use streamsync_lake::{Append, AppendError, Appended, Lake, Table};
+use streamsync_lake::{Append, AppendError, Appended, CommitError, Lake, Table};
 use streamsync_testing::Suite;
 use url::Url;
 
@@ -72,7 +72,10 @@ async fn a_commit_that_fails_appends_nothing() {
     let (store, table) = faulty_table().await;
     store.set(Fault::Fails);
     let error = table.append(append_of(0..5)).await.unwrap_err();
-    assert!(matches!(error, AppendError::Unknown { .. }), "{error}");
+    assert!(
+        matches!(error, AppendError::Commit(CommitError::Unknown { .. })),
+        "{error}"
+    );
     store.set(Fault::None);
     assert_rows(&table, 0..0).await;
     committed(table.append(append_of(0..5)).await.unwrap());
@@ -99,7 +102,10 @@ async fn a_commit_of_which_nothing_is_known_can_be_done_again() {
     let (store, table) = faulty_table().await;
     store.set(Fault::AnswerIsLostAndAllElse);
     let error = table.append(append_of(0..5)).await.unwrap_err();
-    assert!(matches!(error, AppendError::Unknown { .. }), "{error}");
+    assert!(
+        matches!(error, AppendError::Commit(CommitError::Unknown { .. })),
+        "{error}"
+    );
     store.set(Fault::None);
     // It was made after all, and its files were left alone.
     assert_rows(&table, 0..5).await;
@@ -155,7 +161,10 @@ async fn a_commit_that_the_table_does_not_take_is_told_apart() {
         .await
         .unwrap();
     let error = table.append(append_of(0..5)).await.unwrap_err();
-    assert!(matches!(error, AppendError::Commit { .. }), "{error}");
+    assert!(
+        matches!(error, AppendError::Commit(CommitError::Refused { .. })),
+        "{error}"
+    );
     assert!(store.data_files().await.is_empty());
     let rows_only = Append {
         covers: None,

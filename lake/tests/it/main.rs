@@ -12,8 +12,10 @@ mod damage;
 mod exactly_once;
 mod faulty_store;
 mod others;
+mod replace;
 mod rows;
 mod unusable;
+mod vacuum;
 
 use streamsync_testing::Suite;
 

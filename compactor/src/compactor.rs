@@ -1,0 +1,613 @@
+//! The service: what is to be done, by whom, and doing it.
+
+use crate::{
+    Observer,
+    claims::Claims,
+    merge::{MergeError, Merged, merge},
+    plan::{Merge, Shape},
+    report::{Report, TablePlan, TableStatus},
+    scratch::{Scratch, ScratchError},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use streamsync_core::{
+    PartitionValues, Scalar, TableName, clock::SharedClock, config::CompactorConfig, with_causes,
+};
+use streamsync_lake::{
+    CheckpointError, DataFile, Lake, ListFilesError, ListTablesError, OpenTableError, ReadLogError,
+    Replace, ReplaceError, Replaced, Table, Unneeded, VacuumError,
+    tables::{self, PartitionBy},
+};
+use streamsync_registry::RegistryError;
+use tokio_util::sync::CancellationToken;
+
+/// The milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+
+/// Keeps a lake in shape. Cheap to share; any number of them may work on the same lake.
+pub struct Compactor {
+    lake: Lake,
+    claims: Claims,
+    config: CompactorConfig,
+    clock: SharedClock,
+    observer: Arc<dyn Observer>,
+    scratch: Scratch,
+    /// When each table was last vacuumed.
+    vacuumed: Mutex<BTreeMap<TableName, Duration>>,
+}
+
+/// Why there is no compactor.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenCompactorError {
+    /// There is no folder to work in.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
+    /// The configuration names a table that is none.
+    #[error("compactor.keep_days names `{0}`, which is not a table of the lake")]
+    NoTable(String),
+    /// The configuration names a table whose rows cannot be deleted by day.
+    #[error(
+        "compactor.keep_days names `{0}`, which is not cut by date: its rows are kept for ever; \
+         leave it out"
+    )]
+    NotByDate(String),
+}
+
+/// Why a table was not looked after. What was done before stays done.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    /// It was told to stop.
+    #[error("the compactor was stopped")]
+    Stopped,
+    /// The tables could not be listed.
+    #[error(transparent)]
+    Tables(#[from] ListTablesError),
+    /// The table could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenTableError),
+    /// Its files could not be listed.
+    #[error(transparent)]
+    List(#[from] ListFilesError),
+    /// Redis could not be asked who does what.
+    #[error("could not claim work")]
+    Claim(#[from] RegistryError),
+    /// Files could not be merged.
+    #[error("could not merge files of table `{table}`")]
+    Merge {
+        /// The table.
+        table: TableName,
+        /// The cause.
+        #[source]
+        source: Box<MergeError>,
+    },
+    /// Old rows could not be deleted.
+    #[error("could not delete old rows")]
+    Expire(#[from] ReplaceError),
+    /// A checkpoint could not be written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The log could not be read.
+    #[error(transparent)]
+    Log(#[from] ReadLogError),
+    /// What nobody needs could not be found or deleted.
+    #[error("could not delete what nobody needs of table `{table}`")]
+    Vacuum {
+        /// The table.
+        table: TableName,
+        /// The cause.
+        #[source]
+        source: Box<VacuumError>,
+    },
+}
+
+impl Compactor {
+    /// A compactor of a lake. Nothing is asked of the lake yet.
+    pub fn open(
+        lake: Lake,
+        claims: Claims,
+        config: CompactorConfig,
+        clock: SharedClock,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, OpenCompactorError> {
+        for table in config.keep_days.keys() {
+            match tables::definition(table).map(|definition| definition.partition_by) {
+                Some(PartitionBy::Date) => {}
+                Some(PartitionBy::Bucket(_)) => {
+                    return Err(OpenCompactorError::NotByDate(table.clone()));
+                }
+                None => return Err(OpenCompactorError::NoTable(table.clone())),
+            }
+        }
+        Ok(Self {
+            scratch: Scratch::open(config.scratch_folder.as_deref())?,
+            lake,
+            claims,
+            config,
+            clock,
+            observer,
+            vacuumed: Mutex::default(),
+        })
+    }
+
+    /// Goes on until told to stop; a merge under way is broken off then, and nothing of it remains.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let mut well = true;
+        loop {
+            match self.pass(stop, false).await {
+                Ok(report) if report.failures.is_empty() => {
+                    if !std::mem::replace(&mut well, true) {
+                        tracing::info!("the compactor works again");
+                    }
+                }
+                Ok(report) => {
+                    well = false;
+                    for failure in report.failures {
+                        tracing::error!("{failure}");
+                    }
+                }
+                Err(CompactError::Stopped) => return,
+                Err(error) => {
+                    well = false;
+                    tracing::error!("{}", with_causes(&error));
+                }
+            }
+            let wait = Duration::from_secs(self.config.every_s);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Does all there is to do, once: merges until nothing is left to merge, and deletes what nobody
+    /// needs.
+    ///
+    /// # Errors
+    ///
+    /// What fails with one table is in the report, and the others are looked after all the same.
+    pub async fn once(&self, stop: &CancellationToken) -> Result<Report, CompactError> {
+        self.pass(stop, true).await
+    }
+
+    async fn pass(&self, stop: &CancellationToken, vacuum: bool) -> Result<Report, CompactError> {
+        let mut report = Report::default();
+        for name in self.tables().await? {
+            let done = self.look_after(&name, vacuum, &mut report, stop).await;
+            match done {
+                Ok(()) => {}
+                Err(_) if stop.is_cancelled() => return Err(CompactError::Stopped),
+                Err(error) => {
+                    metrics::counter!("streamsync_compactor_failures_total", "table" => name.to_string())
+                        .increment(1);
+                    report.failures.push(with_causes(&error));
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// The tables that are known, of those in the lake.
+    async fn tables(&self) -> Result<Vec<TableName>, CompactError> {
+        let mut names = self.lake.table_names().await?;
+        names.retain(|name| tables::definition(name.as_str()).is_some());
+        Ok(names)
+    }
+
+    async fn look_after(
+        &self,
+        name: &TableName,
+        vacuum: bool,
+        report: &mut Report,
+        stop: &CancellationToken,
+    ) -> Result<(), CompactError> {
+        let mut table = self.lake.table(name).await?;
+        loop {
+            let mut round = Report::default();
+            let done = self.shape(&mut table, &mut round, stop).await;
+            let more = round.did_something();
+            *report += round;
+            done?;
+            if !more {
+                break;
+            }
+        }
+        self.publish(&table).await?;
+        if self.checkpoint(&table).await? {
+            report.checkpoints += 1;
+        }
+        if vacuum || self.vacuum_is_due(name) {
+            *report += self.vacuum(&table, stop).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes old rows and does the merges that are due now.
+    async fn shape(
+        &self,
+        table: &mut Table,
+        report: &mut Report,
+        stop: &CancellationToken,
+    ) -> Result<(), CompactError> {
+        *table = table.refresh().await?;
+        let files = table.files().await?;
+        let expired = self.expired(table, &files);
+        if !expired.is_empty() {
+            let job = format!("expire:{}", table.name());
+            if let Some(claim) = self.claims.claim(&job).await? {
+                let count = expired.len() as u64;
+                let done = self.expire(table, expired).await;
+                claim.release().await;
+                match done? {
+                    Replaced::Committed(after) => {
+                        *table = after;
+                        report.expired_files += count;
+                    }
+                    Replaced::Superseded(newest) => *table = newest,
+                }
+            }
+        }
+        for merge in self.merges(table, &table.files().await?) {
+            if stop.is_cancelled() {
+                return Err(CompactError::Stopped);
+            }
+            let job = format!("merge:{}/{}", table.name(), folder(&merge.partition));
+            if let Some(claim) = self.claims.claim(&job).await? {
+                let done = self.merge(table, &merge, &claim.lost, report, stop).await;
+                claim.release().await;
+                done?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn merge(
+        &self,
+        table: &mut Table,
+        plan: &Merge,
+        lost: &CancellationToken,
+        report: &mut Report,
+        stop: &CancellationToken,
+    ) -> Result<(), CompactError> {
+        // Who had the claim before may have done this very merge.
+        *table = table.refresh().await?;
+        let newest = table.files().await?;
+        let there: BTreeSet<&str> = newest.iter().map(|file| file.path.as_str()).collect();
+        if !plan
+            .files
+            .iter()
+            .all(|file| there.contains(file.path.as_str()))
+        {
+            report.superseded += 1;
+            return Ok(());
+        }
+        let job = format!(
+            "merging {} files of {}/{}",
+            plan.files.len(),
+            table.name(),
+            folder(&plan.partition)
+        );
+        self.observer.began(&job, plan.bytes());
+        let broken_off = stop.child_token();
+        let merging = merge(
+            table,
+            plan,
+            &self.config,
+            &self.scratch,
+            &self.observer,
+            &broken_off,
+        );
+        let losing = async {
+            lost.cancelled().await;
+            broken_off.cancel();
+            std::future::pending::<()>().await;
+        };
+        let merged = tokio::select! {
+            merged = merging => merged,
+            () = losing => Err(MergeError::Stopped),
+        };
+        match merged {
+            Ok(Merged::Done {
+                table: after,
+                files,
+                rows,
+                bytes,
+                duplicates,
+            }) => {
+                self.observer
+                    .ended(&format!("{files} files of {bytes} bytes"));
+                tracing::info!(
+                    table = %table.name(),
+                    partition = folder(&plan.partition),
+                    files_in = plan.files.len(),
+                    files_out = files,
+                    bytes_in = plan.bytes(),
+                    bytes_out = bytes,
+                    rows,
+                    duplicates,
+                    generation = plan.generation,
+                    version = after.version(),
+                    "merged files"
+                );
+                *table = after;
+                report.merges += 1;
+                report.files_in += plan.files.len() as u64;
+                report.files_out += files as u64;
+                report.bytes_in += plan.bytes();
+                report.bytes_out += bytes;
+                report.duplicates += duplicates;
+                let count = |what: &'static str, by: u64| {
+                    metrics::counter!(what, "table" => table.name().to_string()).increment(by);
+                };
+                count("streamsync_compactor_merges_total", 1);
+                count(
+                    "streamsync_compactor_files_merged_total",
+                    plan.files.len() as u64,
+                );
+                count("streamsync_compactor_bytes_read_total", plan.bytes());
+                count("streamsync_compactor_bytes_written_total", bytes);
+                count("streamsync_compactor_rows_total", rows);
+                Ok(())
+            }
+            Ok(Merged::Superseded(newest)) => {
+                self.observer.ended("another compactor was faster");
+                *table = newest;
+                report.superseded += 1;
+                Ok(())
+            }
+            Err(MergeError::Stopped) if lost.is_cancelled() => {
+                self.observer.ended("another compactor has it");
+                report.superseded += 1;
+                Ok(())
+            }
+            Err(source) => {
+                self.observer.ended("failed");
+                Err(CompactError::Merge {
+                    table: table.name().clone(),
+                    source: Box::new(source),
+                })
+            }
+        }
+    }
+
+    fn merges(&self, table: &Table, files: &[DataFile]) -> Vec<Merge> {
+        let by_date = matches!(
+            table.definition().map(|definition| definition.partition_by),
+            Some(PartitionBy::Date)
+        );
+        let now = self.clock.unix_millis();
+        let settled = |partition: &PartitionValues| {
+            let end = by_date.then(|| end_of(partition)).flatten();
+            end.is_some_and(|end| end + self.config.settled_after_s * 1_000 <= now)
+        };
+        Shape {
+            target_bytes: self.config.target_file_bytes,
+            fan_in: self.config.fan_in,
+            merge_bytes: self.config.merge_bytes,
+        }
+        .merges(files, settled)
+    }
+
+    /// The files of days that are not kept any more.
+    fn expired(&self, table: &Table, files: &[DataFile]) -> Vec<DataFile> {
+        let Some(days) = self.config.keep_days.get(table.name().as_str()) else {
+            return Vec::new();
+        };
+        let kept = u64::from(*days) * DAY_MS;
+        let now = self.clock.unix_millis();
+        let old = files.iter().filter(|file| {
+            let end = end_of(&file.partition);
+            end.is_some_and(|end| end + kept <= now)
+        });
+        old.cloned().collect()
+    }
+
+    async fn expire(
+        &self,
+        table: &Table,
+        expired: Vec<DataFile>,
+    ) -> Result<Replaced, CompactError> {
+        let (files, days) = (
+            expired.len(),
+            self.config.keep_days.get(table.name().as_str()),
+        );
+        let replaced = table
+            .replace(Replace {
+                remove: expired,
+                data_change: true,
+                ..Replace::default()
+            })
+            .await?;
+        tracing::info!(table = %table.name(), files, ?days, "deleted rows too old to be kept");
+        Ok(replaced)
+    }
+
+    /// Writes a checkpoint where the last one is too far behind.
+    async fn checkpoint(&self, table: &Table) -> Result<bool, CompactError> {
+        let last = table.last_checkpoint().unwrap_or(0);
+        if table.version().saturating_sub(last) < self.config.checkpoint_commits {
+            return Ok(false);
+        }
+        let Some(claim) = self
+            .claims
+            .claim(&format!("checkpoint:{}", table.name()))
+            .await?
+        else {
+            return Ok(false);
+        };
+        let written = table.checkpoint().await;
+        claim.release().await;
+        written?;
+        Ok(true)
+    }
+
+    fn vacuum_is_due(&self, table: &TableName) -> bool {
+        let every = Duration::from_secs(self.config.vacuum_every_s);
+        let now = self.clock.monotonic();
+        let vacuumed = self.vacuumed.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = vacuumed.get(table);
+        last.is_none_or(|last| now.saturating_sub(*last) >= every)
+    }
+
+    async fn vacuum(
+        &self,
+        table: &Table,
+        stop: &CancellationToken,
+    ) -> Result<Report, CompactError> {
+        let mut report = Report::default();
+        let job = format!("vacuum:{}", table.name());
+        let Some(claim) = self.claims.claim(&job).await? else {
+            return Ok(report);
+        };
+        let vacuuming = async {
+            for unneeded in [
+                self.unneeded_files(table).await?,
+                self.unneeded_log(table).await?,
+            ] {
+                if unneeded.objects.is_empty() {
+                    continue;
+                }
+                let job = format!(
+                    "deleting {} objects of {}",
+                    unneeded.objects.len(),
+                    table.name()
+                );
+                self.observer.began(&job, unneeded.bytes());
+                let deleting = table.vacuum(&unneeded, |bytes| {
+                    self.observer.read(bytes);
+                    report.deleted += 1;
+                    report.deleted_bytes += bytes;
+                });
+                let deleted = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Err(CompactError::Stopped),
+                    deleted = deleting => deleted,
+                };
+                self.observer.ended("deleted");
+                deleted.map_err(|error| vacuum_error(table, error))?;
+            }
+            Ok(())
+        };
+        let done: Result<(), CompactError> = vacuuming.await;
+        claim.release().await;
+        done?;
+        let deleted = metrics::counter!(
+            "streamsync_compactor_objects_deleted_total", "table" => table.name().to_string()
+        );
+        deleted.increment(report.deleted);
+        self.vacuumed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(table.name().clone(), self.clock.monotonic());
+        Ok(report)
+    }
+
+    async fn unneeded_files(&self, table: &Table) -> Result<Unneeded, CompactError> {
+        let now = self.clock.unix_millis();
+        let unneeded = table.unneeded_files(now, self.config.promise()).await;
+        unneeded.map_err(|error| vacuum_error(table, error))
+    }
+
+    async fn unneeded_log(&self, table: &Table) -> Result<Unneeded, CompactError> {
+        let now = self.clock.unix_millis();
+        let unneeded = table.unneeded_log(now, self.config.promise()).await;
+        unneeded.map_err(|error| vacuum_error(table, error))
+    }
+
+    /// What would be done, without doing it.
+    pub async fn plan(&self) -> Result<Vec<TablePlan>, CompactError> {
+        let mut plans = Vec::new();
+        for name in self.tables().await? {
+            let table = self.lake.table(&name).await?;
+            let files = table.files().await?;
+            let expired = self.expired(&table, &files);
+            plans.push(TablePlan {
+                merges: self.merges(&table, &files),
+                files: self.unneeded_files(&table).await?,
+                log: self.unneeded_log(&table).await?,
+                expired,
+                table: name,
+            });
+        }
+        Ok(plans)
+    }
+
+    /// How the tables are.
+    pub async fn status(&self) -> Result<Vec<TableStatus>, CompactError> {
+        let mut all = Vec::new();
+        for name in self.tables().await? {
+            all.push(self.status_of(&self.lake.table(&name).await?).await?);
+        }
+        Ok(all)
+    }
+
+    async fn status_of(&self, table: &Table) -> Result<TableStatus, CompactError> {
+        let files = table.files().await?;
+        let partitions: BTreeSet<&PartitionValues> =
+            files.iter().map(|file| &file.partition).collect();
+        let small = |file: &&DataFile| file.size < self.config.target_file_bytes / 2;
+        let bytes: u64 = files.iter().map(|file| file.size).sum();
+        let rewritten = files
+            .iter()
+            .map(|file| file.size as f64 * f64::from(file.generation()));
+        let merges = self.merges(table, &files);
+        Ok(TableStatus {
+            table: table.name().clone(),
+            version: table.version(),
+            partitions: partitions.len(),
+            small_files: files.iter().filter(small).count(),
+            files: files.len(),
+            waiting_bytes: merges.iter().map(Merge::bytes).sum(),
+            rewrites: rewritten.sum::<f64>() / bytes.max(1) as f64,
+            bytes,
+        })
+    }
+
+    /// Tells the metrics how a table is.
+    async fn publish(&self, table: &Table) -> Result<(), CompactError> {
+        let status = self.status_of(table).await?;
+        let set = |what: &'static str, value: f64| {
+            metrics::gauge!(what, "table" => table.name().to_string()).set(value);
+        };
+        set("streamsync_compactor_files", status.files as f64);
+        set(
+            "streamsync_compactor_small_files",
+            status.small_files as f64,
+        );
+        set("streamsync_compactor_bytes", status.bytes as f64);
+        set(
+            "streamsync_compactor_waiting_bytes",
+            status.waiting_bytes as f64,
+        );
+        set("streamsync_compactor_rewrites_ratio", status.rewrites);
+        Ok(())
+    }
+}
+
+fn vacuum_error(table: &Table, source: VacuumError) -> CompactError {
+    CompactError::Vacuum {
+        table: table.name().clone(),
+        source: Box::new(source),
+    }
+}
+
+/// When the day of a partition was over, in milliseconds since 1970.
+fn end_of(partition: &PartitionValues) -> Option<u64> {
+    let date = partition.get("date")?.as_deref()?;
+    match Scalar::parse(&arrow::datatypes::DataType::Date32, date)? {
+        Scalar::Date(day) => u64::try_from(i64::from(day) + 1)
+            .ok()
+            .map(|next| next * DAY_MS),
+        _ => None,
+    }
+}
+
+/// `date=2024-03-14`.
+fn folder(partition: &PartitionValues) -> String {
+    let parts = partition
+        .iter()
+        .map(|(column, value)| format!("{column}={}", value.as_deref().unwrap_or("NULL")));
+    parts.collect::<Vec<_>>().join("/")
+}

@@ -1,0 +1,92 @@
+//! Sorting the rows of many files with DuckDB, in bounded memory.
+
+use arrow::array::RecordBatch;
+use duckdb::{Config, Connection, InterruptHandle};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use streamsync_lake::Table;
+
+/// A DuckDB that reads Parquet files of one folder, and spills into it.
+pub(crate) struct Sorter {
+    connection: Connection,
+}
+
+impl Sorter {
+    pub(crate) fn open(
+        folder: &Path,
+        memory_bytes: u64,
+        threads: usize,
+    ) -> Result<Self, duckdb::Error> {
+        let mut settings = Config::default()
+            .max_memory(&format!("{memory_bytes}B"))?
+            .enable_autoload_extension(false)?
+            .with("autoinstall_known_extensions", "false")?
+            // The order comes from ORDER BY.
+            .with("preserve_insertion_order", "false")?
+            .with("temp_directory", folder.join("spill").to_string_lossy())?;
+        if threads > 0 {
+            settings = settings.threads(i64::try_from(threads).unwrap_or(1))?;
+        }
+        let connection = Connection::open_in_memory_with_flags(settings)?;
+        let folder = quoted(&folder.to_string_lossy());
+        connection.execute_batch(&format!(
+            "SET TimeZone = 'UTC'; SET allowed_directories = [{folder}]; \
+             SET enable_external_access = false; SET lock_configuration = true;"
+        ))?;
+        Ok(Self { connection })
+    }
+
+    /// By which a sort is stopped from another thread.
+    pub(crate) fn interrupt_handle(&self) -> Arc<InterruptHandle> {
+        self.connection.interrupt_handle()
+    }
+
+    /// Hands all rows of the files to `take`, in the order in which the table is merged, until it
+    /// refuses more.
+    pub(crate) fn sort<E: From<duckdb::Error>>(
+        &self,
+        table: &Table,
+        files: &[PathBuf],
+        mut take: impl FnMut(RecordBatch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut statement = self.connection.prepare(&text(table, files))?;
+        let _ = statement.stream_arrow([])?;
+        // Not the iterator that `stream_arrow` returns: it panics where this returns the error.
+        while let Some(rows) = statement.step()? {
+            take(RecordBatch::from(&rows))?;
+        }
+        Ok(())
+    }
+}
+
+fn text(table: &Table, files: &[PathBuf]) -> String {
+    let list = |parts: Vec<String>| parts.join(", ");
+    let schema = table.schema();
+    let columns = schema
+        .fields()
+        .iter()
+        .filter(|field| !table.partition_columns().contains(field.name()))
+        .map(|field| format!("\"{}\"", field.name()));
+    let files = files.iter().map(|file| quoted(&file.to_string_lossy()));
+    let order: Vec<String> = table
+        .definition()
+        .into_iter()
+        .flat_map(|definition| definition.order())
+        .map(|column| format!("\"{column}\""))
+        .collect();
+    let order = match order.is_empty() {
+        true => String::new(),
+        false => format!(" ORDER BY {}", list(order)),
+    };
+    format!(
+        "SELECT {} FROM read_parquet([{}], hive_partitioning = false, union_by_name = true){order}",
+        list(columns.collect()),
+        list(files.collect()),
+    )
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
