@@ -5,7 +5,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use std::{path::PathBuf, process::ExitCode, str::FromStr, sync::Arc};
 use streamsync_core::{Slot, clock::SystemClock, telemetry};
 use streamsync_ingest::{
-    IngestOptions, Report, Source, ingest,
+    IngestOptions, Report, Source, decoded, ingest,
     progress::for_stderr,
     source::{
         files::BlockFiles,
@@ -23,13 +23,14 @@ use url::Url;
   streamsync ingest blocks/ --bucket ./lake
   streamsync ingest block.json --slot 254170887 --bucket s3://lake
   streamsync ingest --rpc http://127.0.0.1:8899 --last 100 --bucket ./lake
+  streamsync ingest --decoded whirlpool-transactions.jsonl.gz --bucket ./lake
   streamsync ingest --synthetic 42,1000,500 --bucket ./lake")]
 pub struct Args {
     #[command(flatten)]
     settings: Settings,
     /// Files of blocks, or folders of them: getBlock JSON or protobuf ConfirmedBlock, plain or
     /// with gzip or zstd.
-    #[arg(required_unless_present_any = ["rpc", "synthetic"], conflicts_with_all = ["rpc", "synthetic"])]
+    #[arg(required_unless_present_any = ["rpc", "synthetic", "decoded"], conflicts_with_all = ["rpc", "synthetic", "decoded"])]
     paths: Vec<PathBuf>,
     /// The slot of a file that does not tell it.
     #[arg(long, requires = "paths")]
@@ -52,6 +53,10 @@ pub struct Args {
     /// Made-up blocks: a seed, the number of slots, transactions a second.
     #[arg(long, value_name = "SEED,SLOTS,TPS")]
     synthetic: Option<Made>,
+    /// A file of transactions that someone else has decoded, one block a line, plain or with gzip;
+    /// their swaps go into the table `swaps`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc", "synthetic"])]
+    decoded: Option<PathBuf>,
     /// Stop at the first block that cannot be ingested.
     #[arg(long)]
     strict: bool,
@@ -114,6 +119,15 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         },
     };
 
+    if let Some(path) = args.decoded {
+        let report = decoded::ingest(&path, &run.lake, &run.options.stop).await?;
+        println!("{}: {report}", path.display());
+        return Ok(if report.stopped {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        });
+    }
     let mut complete = true;
     if let Some(url) = args.rpc {
         let range = match (args.slots, args.last) {

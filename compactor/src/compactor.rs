@@ -1,11 +1,15 @@
 //! The service: what is to be done, by whom, and doing it.
 
+mod retention;
+mod rolling;
+
 use crate::{
     Observer,
     claims::Claims,
-    merge::{MergeError, Merged, merge},
+    merge::{MergeError, Merged, Merging, merge},
     plan::{Merge, Shape},
     report::{Report, TablePlan, TableStatus},
+    rollup::RollupError,
     scratch::{Scratch, ScratchError},
 };
 use std::{
@@ -14,12 +18,14 @@ use std::{
     time::Duration,
 };
 use streamsync_core::{
-    PartitionValues, Scalar, TableName, clock::SharedClock, config::CompactorConfig, with_causes,
+    Level, PartitionValues, Scalar, TableName,
+    clock::SharedClock,
+    config::{CompactorConfig, RollupConfig},
+    with_causes,
 };
 use streamsync_lake::{
     CheckpointError, DataFile, Lake, ListFilesError, ListTablesError, OpenTableError, ReadLogError,
-    Replace, ReplaceError, Replaced, Table, Unneeded, VacuumError,
-    tables::{self, PartitionBy},
+    ReplaceError, Table, Unneeded, VacuumError, tables,
 };
 use streamsync_registry::RegistryError;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +54,23 @@ pub enum OpenCompactorError {
     /// The configuration names a table that is none.
     #[error("compactor.keep_days names `{0}`, which is not a table of the lake")]
     NoTable(String),
+    /// Rows would be deleted that a coarser level of a rollup is still computed from.
+    #[error(
+        "compactor.keep_days of `{table}` is {days}: each {level} of `{rollup}` is computed from it, \
+         so keep at least {least}"
+    )]
+    TooShort {
+        /// The table.
+        table: String,
+        /// For how long it would be kept.
+        days: u32,
+        /// The rollup.
+        rollup: TableName,
+        /// Its level.
+        level: Level,
+        /// How many days it has to be kept.
+        least: u32,
+    },
     /// The configuration names a table whose rows cannot be deleted by day.
     #[error(
         "compactor.keep_days names `{0}`, which is not cut by date: its rows are kept for ever; \
@@ -86,6 +109,9 @@ pub enum CompactError {
     /// Old rows could not be deleted.
     #[error("could not delete old rows")]
     Expire(#[from] ReplaceError),
+    /// A rollup could not be brought up to date.
+    #[error(transparent)]
+    RollUp(#[from] Box<RollupError>),
     /// A checkpoint could not be written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -112,15 +138,7 @@ impl Compactor {
         clock: SharedClock,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, OpenCompactorError> {
-        for table in config.keep_days.keys() {
-            match tables::definition(table).map(|definition| definition.partition_by) {
-                Some(PartitionBy::Date) => {}
-                Some(PartitionBy::Bucket(_)) => {
-                    return Err(OpenCompactorError::NotByDate(table.clone()));
-                }
-                None => return Err(OpenCompactorError::NoTable(table.clone())),
-            }
-        }
+        retention::check(&config)?;
         Ok(Self {
             scratch: Scratch::open(config.scratch_folder.as_deref())?,
             lake,
@@ -174,6 +192,8 @@ impl Compactor {
 
     async fn pass(&self, stop: &CancellationToken, vacuum: bool) -> Result<Report, CompactError> {
         let mut report = Report::default();
+        // First, as rows are kept until they are rolled up.
+        self.roll_up(&mut report, stop).await?;
         for name in self.tables().await? {
             let done = self.look_after(&name, vacuum, &mut report, stop).await;
             match done {
@@ -192,8 +212,31 @@ impl Compactor {
     /// The tables that are known, of those in the lake.
     async fn tables(&self) -> Result<Vec<TableName>, CompactError> {
         let mut names = self.lake.table_names().await?;
-        names.retain(|name| tables::definition(name.as_str()).is_some());
+        names.retain(|name| {
+            let known = tables::definition(name.as_str()).is_some();
+            known || self.rollup_of(name).is_some()
+        });
         Ok(names)
+    }
+
+    /// The rollup that a table belongs to.
+    fn rollup_of(&self, table: &TableName) -> Option<&RollupConfig> {
+        self.config.rollups.iter().find(|rollup| {
+            let mut levels = rollup.levels.iter();
+            levels.any(|level| rollup.table(*level) == table.as_str())
+        })
+    }
+
+    /// The columns that a table is sorted by.
+    fn order(&self, table: &Table) -> Vec<String> {
+        match (table.definition(), self.rollup_of(table.name())) {
+            (Some(definition), _) => definition.order().map(str::to_owned).collect(),
+            (None, Some(rollup)) => {
+                let groups = rollup.group_by.iter().cloned();
+                groups.chain(["time".to_owned()]).collect()
+            }
+            (None, None) => Vec::new(),
+        }
     }
 
     async fn look_after(
@@ -232,24 +275,8 @@ impl Compactor {
         stop: &CancellationToken,
     ) -> Result<(), CompactError> {
         *table = table.refresh().await?;
-        let files = table.files().await?;
-        let expired = self.expired(table, &files);
-        if !expired.is_empty() {
-            let job = format!("expire:{}", table.name());
-            if let Some(claim) = self.claims.claim(&job).await? {
-                let count = expired.len() as u64;
-                let done = self.expire(table, expired).await;
-                claim.release().await;
-                match done? {
-                    Replaced::Committed(after) => {
-                        *table = after;
-                        report.expired_files += count;
-                    }
-                    Replaced::Superseded(newest) => *table = newest,
-                }
-            }
-        }
-        for merge in self.merges(table, &table.files().await?) {
+        self.expire(table, report).await?;
+        for merge in self.merges(&table.files().await?) {
             if stop.is_cancelled() {
                 return Err(CompactError::Stopped);
             }
@@ -291,14 +318,14 @@ impl Compactor {
         );
         self.observer.began(&job, plan.bytes());
         let broken_off = stop.child_token();
-        let merging = merge(
-            table,
-            plan,
-            &self.config,
-            &self.scratch,
-            &self.observer,
-            &broken_off,
-        );
+        let order = self.order(table);
+        let by = Merging {
+            order: &order,
+            config: &self.config,
+            scratch: &self.scratch,
+            observer: &self.observer,
+        };
+        let merging = merge(table, plan, &by, &broken_off);
         let losing = async {
             lost.cancelled().await;
             broken_off.cancel();
@@ -372,14 +399,10 @@ impl Compactor {
         }
     }
 
-    fn merges(&self, table: &Table, files: &[DataFile]) -> Vec<Merge> {
-        let by_date = matches!(
-            table.definition().map(|definition| definition.partition_by),
-            Some(PartitionBy::Date)
-        );
+    fn merges(&self, files: &[DataFile]) -> Vec<Merge> {
         let now = self.clock.unix_millis();
         let settled = |partition: &PartitionValues| {
-            let end = by_date.then(|| end_of(partition)).flatten();
+            let end = end_of(partition);
             end.is_some_and(|end| end + self.config.settled_after_s * 1_000 <= now)
         };
         Shape {
@@ -388,40 +411,6 @@ impl Compactor {
             merge_bytes: self.config.merge_bytes,
         }
         .merges(files, settled)
-    }
-
-    /// The files of days that are not kept any more.
-    fn expired(&self, table: &Table, files: &[DataFile]) -> Vec<DataFile> {
-        let Some(days) = self.config.keep_days.get(table.name().as_str()) else {
-            return Vec::new();
-        };
-        let kept = u64::from(*days) * DAY_MS;
-        let now = self.clock.unix_millis();
-        let old = files.iter().filter(|file| {
-            let end = end_of(&file.partition);
-            end.is_some_and(|end| end + kept <= now)
-        });
-        old.cloned().collect()
-    }
-
-    async fn expire(
-        &self,
-        table: &Table,
-        expired: Vec<DataFile>,
-    ) -> Result<Replaced, CompactError> {
-        let (files, days) = (
-            expired.len(),
-            self.config.keep_days.get(table.name().as_str()),
-        );
-        let replaced = table
-            .replace(Replace {
-                remove: expired,
-                data_change: true,
-                ..Replace::default()
-            })
-            .await?;
-        tracing::info!(table = %table.name(), files, ?days, "deleted rows too old to be kept");
-        Ok(replaced)
     }
 
     /// Writes a checkpoint where the last one is too far behind.
@@ -522,9 +511,9 @@ impl Compactor {
         for name in self.tables().await? {
             let table = self.lake.table(&name).await?;
             let files = table.files().await?;
-            let expired = self.expired(&table, &files);
+            let expired = self.expired(&table).await?;
             plans.push(TablePlan {
-                merges: self.merges(&table, &files),
+                merges: self.merges(&files),
                 files: self.unneeded_files(&table).await?,
                 log: self.unneeded_log(&table).await?,
                 expired,
@@ -552,7 +541,7 @@ impl Compactor {
         let rewritten = files
             .iter()
             .map(|file| file.size as f64 * f64::from(file.generation()));
-        let merges = self.merges(table, &files);
+        let merges = self.merges(&files);
         Ok(TableStatus {
             table: table.name().clone(),
             version: table.version(),

@@ -11,6 +11,7 @@ mod merge;
 mod observer;
 mod plan;
 mod report;
+mod rollup;
 mod scratch;
 mod sorter;
 
@@ -20,4 +21,5 @@ pub use merge::MergeError;
 pub use observer::{Observer, Silent};
 pub use plan::{GENERATIONS, Merge, Shape};
 pub use report::{Report, TablePlan, TableStatus};
+pub use rollup::RollupError;
 pub use scratch::ScratchError;

@@ -8,7 +8,10 @@ use crate::{
 };
 use arrow::array::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use streamsync_core::config::CompactorConfig;
 use streamsync_lake::{
     AppendError, DataFile, DownloadError, EncodeError, NewFile, Replace, ReplaceError, Replaced,
@@ -97,17 +100,24 @@ boxed!(
     ReplaceError as Replace
 );
 
+/// By what files are merged.
+pub(crate) struct Merging<'a> {
+    /// The columns that rows are sorted by.
+    pub(crate) order: &'a [String],
+    pub(crate) config: &'a CompactorConfig,
+    pub(crate) scratch: &'a Scratch,
+    pub(crate) observer: &'a Arc<dyn Observer>,
+}
+
 /// Merges files of a table, and commits that.
 pub(crate) async fn merge(
     table: &Table,
     merge: &Merge,
-    config: &CompactorConfig,
-    scratch: &Scratch,
-    observer: &Arc<dyn Observer>,
+    by: &Merging<'_>,
     stop: &CancellationToken,
 ) -> Result<Merged, MergeError> {
     let mut staged = Vec::new();
-    let written = write(table, merge, config, scratch, observer, stop, &mut staged).await;
+    let written = write(table, merge, by, stop, &mut staged).await;
     let duplicates = match written {
         Ok(duplicates) => duplicates,
         Err(error) => {
@@ -152,29 +162,22 @@ pub(crate) async fn merge(
 async fn write(
     table: &Table,
     merge: &Merge,
-    config: &CompactorConfig,
-    scratch: &Scratch,
-    observer: &Arc<dyn Observer>,
+    by: &Merging<'_>,
     stop: &CancellationToken,
     staged: &mut Vec<StagedFile>,
 ) -> Result<u64, MergeError> {
+    let Merging {
+        order,
+        config,
+        scratch,
+        observer,
+    } = by;
     let folder = scratch.folder()?;
-    let copies: Vec<_> = merge
-        .files
-        .iter()
-        .enumerate()
-        .map(|(number, file)| {
-            let to = folder.path().join(format!("{number}.parquet"));
-            copy(table, file, to, observer)
-        })
-        .collect();
-    let copied = stream::iter(copies)
-        .buffered(COPIES_AT_ONCE)
-        .try_collect::<Vec<PathBuf>>();
+    let copied = copies(table, &merge.files, folder.path(), observer);
     let copies = tokio::select! {
         biased;
         () = stop.cancelled() => return Err(MergeError::Stopped),
-        copies = copied => copies?,
+        copies = copied => copies.map_err(|error| *error)?,
     };
     let writer = table
         .sorted_writer(&merge.partition, merge.generation, config.target_file_bytes)
@@ -185,9 +188,9 @@ async fn write(
     let (sorted, to_encode) = mpsc::channel(BATCHES_WAITING);
     let (encoded, mut to_stage) = mpsc::channel(FILES_WAITING);
     let sorting = {
-        let table = table.clone();
+        let (table, order) = (table.clone(), order.to_vec());
         tokio::task::spawn_blocking(move || {
-            sorter.sort(&table, &copies, |rows| {
+            sorter.sort(&table, &copies, &order, |rows| {
                 // Whoever encodes has failed, and says so.
                 sorted.blocking_send(rows).map_err(|_| MergeError::Stopped)
             })
@@ -219,6 +222,33 @@ async fn write(
     let duplicates = encoding?;
     sorting?;
     Ok(duplicates)
+}
+
+/// Copies of files in a folder, which is made when it is not there.
+pub(crate) async fn copies(
+    table: &Table,
+    files: &[DataFile],
+    folder: &Path,
+    observer: &Arc<dyn Observer>,
+) -> Result<Vec<PathBuf>, Box<MergeError>> {
+    let made = std::fs::create_dir_all(folder);
+    made.map_err(|source| {
+        let path = folder.display().to_string();
+        MergeError::from(DownloadError::Write { path, source })
+    })?;
+    let copies: Vec<_> = files
+        .iter()
+        .enumerate()
+        .map(|(number, file)| {
+            let to = folder.join(format!("{number}.parquet"));
+            copy(table, file, to, observer)
+        })
+        .collect();
+    let copied: Result<Vec<PathBuf>, MergeError> = stream::iter(copies)
+        .buffered(COPIES_AT_ONCE)
+        .try_collect()
+        .await;
+    Ok(copied?)
 }
 
 async fn copy(

@@ -24,6 +24,12 @@ pub struct Report {
     pub superseded: u64,
     /// Files whose rows were too old to be kept.
     pub expired_files: u64,
+    /// Tables of rollups that were brought up to date.
+    pub rollups: u64,
+    /// The times whose rows were computed anew in them.
+    pub times: u64,
+    /// Times that have new rows, but not all of their old ones any more; they stay as they were.
+    pub too_late: u64,
     /// Checkpoints that were written.
     pub checkpoints: u64,
     /// Objects that nobody needed any more.
@@ -51,6 +57,9 @@ impl AddAssign for Report {
         self.duplicates += other.duplicates;
         self.superseded += other.superseded;
         self.expired_files += other.expired_files;
+        self.rollups += other.rollups;
+        self.times += other.times;
+        self.too_late += other.too_late;
         self.checkpoints += other.checkpoints;
         self.deleted += other.deleted;
         self.deleted_bytes += other.deleted_bytes;
@@ -69,6 +78,9 @@ impl fmt::Display for Report {
             (self.duplicates, "rows that were there twice left out"),
             (self.superseded, "merges that others had done"),
             (self.expired_files, "files too old to be kept"),
+            (self.rollups, "tables of rollups brought up to date"),
+            (self.times, "times computed anew"),
+            (self.too_late, "times whose rows came too late"),
             (self.checkpoints, "checkpoints"),
         ];
         for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {

@@ -38,20 +38,24 @@ impl Sorter {
         Ok(Self { connection })
     }
 
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// By which a sort is stopped from another thread.
     pub(crate) fn interrupt_handle(&self) -> Arc<InterruptHandle> {
         self.connection.interrupt_handle()
     }
 
-    /// Hands all rows of the files to `take`, in the order in which the table is merged, until it
-    /// refuses more.
+    /// Hands all rows of the files to `take`, in the order of these columns, until it refuses more.
     pub(crate) fn sort<E: From<duckdb::Error>>(
         &self,
         table: &Table,
         files: &[PathBuf],
+        order: &[String],
         mut take: impl FnMut(RecordBatch) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut statement = self.connection.prepare(&text(table, files))?;
+        let mut statement = self.connection.prepare(&text(table, files, order))?;
         let _ = statement.stream_arrow([])?;
         // Not the iterator that `stream_arrow` returns: it panics where this returns the error.
         while let Some(rows) = statement.step()? {
@@ -61,7 +65,7 @@ impl Sorter {
     }
 }
 
-fn text(table: &Table, files: &[PathBuf]) -> String {
+fn text(table: &Table, files: &[PathBuf], order: &[String]) -> String {
     let list = |parts: Vec<String>| parts.join(", ");
     let schema = table.schema();
     let columns = schema
@@ -70,12 +74,7 @@ fn text(table: &Table, files: &[PathBuf]) -> String {
         .filter(|field| !table.partition_columns().contains(field.name()))
         .map(|field| format!("\"{}\"", field.name()));
     let files = files.iter().map(|file| quoted(&file.to_string_lossy()));
-    let order: Vec<String> = table
-        .definition()
-        .into_iter()
-        .flat_map(|definition| definition.order())
-        .map(|column| format!("\"{column}\""))
-        .collect();
+    let order: Vec<String> = order.iter().map(|column| format!("\"{column}\"")).collect();
     let order = match order.is_empty() {
         true => String::new(),
         false => format!(" ORDER BY {}", list(order)),

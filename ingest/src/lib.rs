@@ -32,6 +32,7 @@
 mod batch;
 mod block;
 mod decode;
+pub mod decoded;
 mod lineage;
 mod pipeline;
 pub mod progress;

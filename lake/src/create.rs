@@ -1,9 +1,7 @@
 //! Creating tables.
 
-use crate::{
-    Lake, OpenTableError, Table, engine::plain, table::ENGINE_INFO, tables::TableDefinition,
-};
-use arrow::datatypes::Schema;
+use crate::{Lake, OpenTableError, Table, engine::plain, table::ENGINE_INFO};
+use arrow::datatypes::{Schema, SchemaRef};
 use delta_kernel::{
     DeltaResult, Engine, Error,
     committer::FileSystemCommitter,
@@ -63,15 +61,17 @@ pub enum CreateTableError {
     },
 }
 
+/// Creates a table of these columns, unless there is one.
 pub(crate) async fn create(
     lake: &Lake,
-    definition: &TableDefinition,
+    name: &TableName,
+    schema: &SchemaRef,
+    partition_column: &str,
 ) -> Result<Table, CreateTableError> {
-    let name = TableName::new(definition.name)?;
-    if let Some(table) = existing(lake, definition, &name).await? {
+    if let Some(table) = existing(lake, name, schema, partition_column).await? {
         return Ok(table);
     }
-    let url = lake.table_url(&name);
+    let url = lake.table_url(name);
     if let Ok(folder) = url.to_file_path() {
         let made = lake
             .engine()
@@ -83,17 +83,16 @@ pub(crate) async fn create(
             source,
         })?;
     }
-    let schema = Arc::clone(&definition.schema);
-    let partition_column = definition.partition_by.column();
+    let (columns, partition) = (Arc::clone(schema), partition_column.to_owned());
     let committed = lake
         .engine()
-        .run(move |engine| commit(engine, &url, &schema, partition_column))
+        .run(move |engine| commit(engine, &url, &columns, &partition))
         .await;
     // Whoever lost a race, or cannot tell, finds the winner's table here.
-    match existing(lake, definition, &name).await? {
+    match existing(lake, name, schema, partition_column).await? {
         Some(table) => Ok(table),
         None => Err(CreateTableError::Commit {
-            table: name,
+            table: name.clone(),
             url: lake.url().clone(),
             source: plain(committed.err().unwrap_or(Error::EmptyLog)),
         }),
@@ -102,13 +101,13 @@ pub(crate) async fn create(
 
 async fn existing(
     lake: &Lake,
-    definition: &TableDefinition,
     name: &TableName,
+    schema: &SchemaRef,
+    partition_column: &str,
 ) -> Result<Option<Table>, CreateTableError> {
     match lake.table(name).await {
         Ok(table) => {
-            let same = table.schema() == definition.schema
-                && table.partition_columns() == [definition.partition_by.column()];
+            let same = table.schema() == *schema && table.partition_columns() == [partition_column];
             if same {
                 Ok(Some(table))
             } else {

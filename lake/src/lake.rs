@@ -4,6 +4,7 @@ use crate::{
     CheckLakeError, CreateTableError, OpenTableError, Table, check, create, engine, engine::Engine,
     store, tables, tables::TableDefinition,
 };
+use arrow::datatypes::SchemaRef;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, path::Path};
 use std::{fmt, sync::Arc};
@@ -158,7 +159,23 @@ impl Lake {
         &self,
         definition: &TableDefinition,
     ) -> Result<Table, CreateTableError> {
-        create::create(self, definition).await
+        let name = TableName::new(definition.name)?;
+        let partition_column = definition.partition_by.column();
+        create::create(self, &name, &definition.schema, partition_column).await
+    }
+
+    /// Creates a table that has no definition, cut by one column; if it exists already, opens it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lake::create_table`].
+    pub async fn create_derived_table(
+        &self,
+        name: &TableName,
+        schema: &SchemaRef,
+        partition_column: &str,
+    ) -> Result<Table, CreateTableError> {
+        create::create(self, name, schema, partition_column).await
     }
 
     /// The newest version of a table.

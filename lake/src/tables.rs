@@ -13,6 +13,7 @@ mod instructions;
 mod log_messages;
 mod rewards;
 mod signatures;
+mod swaps;
 mod token_balances;
 mod transactions;
 
@@ -82,13 +83,15 @@ pub fn bucket(key: &str) -> i32 {
 /// The tables that ingest fills with blocks of the chain. `blocks` is the last, and is committed
 /// last, so that a slot in `blocks` is complete in all other tables.
 pub fn chain() -> &'static [TableDefinition] {
-    let not_chain = |definition: &TableDefinition| definition.name == "evidence";
     let all = definitions();
-    let end = all.iter().position(not_chain).unwrap_or(all.len());
-    &all[..end]
+    let last = all
+        .iter()
+        .position(|definition| definition.name == "blocks");
+    &all[..last.map_or(0, |last| last + 1)]
 }
 
-/// Every table: first those of [`chain`], then what the network keeps about itself.
+/// Every table: first those of [`chain`], then what is decoded elsewhere, and what the network keeps
+/// about itself.
 pub fn definitions() -> &'static [TableDefinition] {
     static DEFINITIONS: LazyLock<Vec<TableDefinition>> = LazyLock::new(|| {
         vec![
@@ -101,6 +104,7 @@ pub fn definitions() -> &'static [TableDefinition] {
             signatures::definition(),
             account_transactions::definition(),
             blocks::definition(),
+            swaps::definition(),
             evidence::definition(),
             admin_log::definition(),
         ]

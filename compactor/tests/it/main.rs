@@ -5,6 +5,7 @@ mod crash;
 mod fixture;
 mod merging;
 mod readers;
+mod rollups;
 mod sharing;
 
 use streamsync_testing::Suite;
@@ -13,6 +14,7 @@ fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
     merging::add_to(&mut suite);
     crash::add_to(&mut suite);
+    rollups::add_to(&mut suite);
     sharing::add_to(&mut suite);
     readers::add_to(&mut suite);
     suite.run()

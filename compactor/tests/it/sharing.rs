@@ -128,6 +128,7 @@ impl Observer for Holding {
 async fn shared(
     redis: &Redis,
     lake: &Lake,
+    holder: u128,
     time: Duration,
     observer: Arc<dyn Observer>,
 ) -> Compactor {
@@ -139,7 +140,7 @@ async fn shared(
     .unwrap();
     let claims = Claims::Shared {
         registry,
-        holder: Uuid::now_v7(),
+        holder: Uuid::from_u128(holder),
         time,
     };
     let clock = Arc::new(SystemClock);
@@ -162,13 +163,13 @@ async fn claimed() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let holding = Arc::new(Holding::default());
     *holding.go_on.lock().unwrap() = Some(receiver);
-    let first = shared(&redis, &lake, time, holding.clone()).await;
+    let first = shared(&redis, &lake, 1, time, holding.clone()).await;
     // The observer blocks a thread of its runtime.
     let runtime = own_runtime();
     let first = runtime.spawn(async move { first.once(&CancellationToken::new()).await });
     holding.began.notified().await;
     // The partition is the first one's, so there is nothing for a second.
-    let second = shared(&redis, &lake, time, Arc::new(Silent)).await;
+    let second = shared(&redis, &lake, 2, time, Arc::new(Silent)).await;
     let report = second.once(&CancellationToken::new()).await.unwrap();
     assert_eq!(report.merges + report.superseded, 0, "{report}");
     sender.send(()).unwrap();
@@ -192,7 +193,7 @@ async fn freed() {
     let holding = Arc::new(Holding::default());
     *holding.go_on.lock().unwrap() = Some(receiver);
     let time = Duration::from_millis(300);
-    let dead = shared(&redis, &lake, time, holding.clone()).await;
+    let dead = shared(&redis, &lake, 3, time, holding.clone()).await;
     // It goes without a farewell.
     let runtime = own_runtime();
     runtime.spawn(async move {
@@ -200,7 +201,7 @@ async fn freed() {
     });
     holding.began.notified().await;
     runtime.shutdown_background();
-    let next = shared(&redis, &lake, time, Arc::new(Silent)).await;
+    let next = shared(&redis, &lake, 4, time, Arc::new(Silent)).await;
     streamsync_testing::eventually(Duration::from_secs(30), async || {
         next.once(&CancellationToken::new()).await.unwrap().merges == 1
     })

@@ -1,5 +1,6 @@
 //! How the lake is kept in shape.
 
+use super::rollup::{RollupConfig, shipped};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -39,6 +40,8 @@ pub struct CompactorConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// For how many days rows are kept, by table; for ever where a table is not named.
     pub keep_days: BTreeMap<String, u32>,
+    /// What is rolled up. Those that are named replace the ones that are shipped.
+    pub rollups: Vec<RollupConfig>,
 }
 
 impl Default for CompactorConfig {
@@ -58,6 +61,7 @@ impl Default for CompactorConfig {
             settled_after_s: 3_600,
             metrics_listen: None,
             keep_days: BTreeMap::new(),
+            rollups: shipped(),
         }
     }
 }
@@ -97,6 +101,13 @@ impl CompactorConfig {
                 self.promise_s,
                 longest_query.as_secs_f64()
             ));
+        }
+        for (index, rollup) in self.rollups.iter().enumerate() {
+            rollup.faults(faults);
+            let others = &self.rollups[..index];
+            if others.iter().any(|other| other.name == rollup.name) {
+                faults.push(format!("there are two compactor.rollups `{}`", rollup.name));
+            }
         }
         for (table, days) in &self.keep_days {
             if *days == 0 {
