@@ -32,8 +32,8 @@ impl Sorter {
         let connection = Connection::open_in_memory_with_flags(settings)?;
         let folder = quoted(&folder.to_string_lossy());
         connection.execute_batch(&format!(
-            "SET TimeZone = 'UTC'; SET allowed_directories = [{folder}]; \
-             SET enable_external_access = false; SET lock_configuration = true;"
+            "SET allowed_directories = [{folder}]; SET enable_external_access = false; \
+             SET lock_configuration = true;"
         ))?;
         Ok(Self { connection })
     }

@@ -102,7 +102,7 @@ pub enum DecodedError {
     TooLarge(u64),
     /// The table could not be created.
     #[error(transparent)]
-    Create(#[from] CreateTableError),
+    Create(#[from] Box<CreateTableError>),
     /// What the table has could not be read.
     #[error(transparent)]
     Coverage(#[from] CoverageError),
@@ -163,7 +163,7 @@ pub async fn ingest(
     let Some(definition) = tables::definition(TABLE) else {
         return Ok(report);
     };
-    let mut table = lake.create_table(definition).await?;
+    let mut table = lake.create_table(definition).await.map_err(Box::new)?;
     let mut covered: SlotSet = table.coverage().await?;
     let (sender, mut receiver) = mpsc::channel(1);
     let reading = {

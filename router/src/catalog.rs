@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 use std::collections::BTreeMap;
-use streamsync_core::TableName;
+use streamsync_core::{Level, RollupState, TableName};
 use streamsync_lake::Table;
 
 /// The newest known version of each table. Immutable: what a query reads does not change under it.
@@ -11,6 +11,8 @@ pub struct Catalog {
     tables: BTreeMap<TableName, Table>,
     /// The newest day of each table that is cut by days.
     newest_days: BTreeMap<TableName, i64>,
+    /// What tables of rollups say of themselves.
+    states: BTreeMap<TableName, RollupState>,
 }
 
 impl Catalog {
@@ -22,7 +24,28 @@ impl Catalog {
         Self {
             tables: tables.collect(),
             newest_days: BTreeMap::new(),
+            states: BTreeMap::new(),
         }
+    }
+
+    /// Notes what a table of a rollup says of itself.
+    pub fn set_rollup(&mut self, table: &TableName, state: RollupState) {
+        self.states.insert(table.clone(), state);
+    }
+
+    /// What a table of a rollup says of itself.
+    pub fn rollup(&self, table: &TableName) -> Option<&RollupState> {
+        self.states.get(table)
+    }
+
+    /// The tables of a rollup by level, from fine to coarse.
+    pub(crate) fn levels(&self, rollup: &str) -> BTreeMap<Level, (&TableName, &RollupState)> {
+        let of = self.states.iter();
+        of.filter(|(table, state)| {
+            state.rollup.as_str() == rollup && self.tables.contains_key(*table)
+        })
+        .map(|(table, state)| (state.level, (table, state)))
+        .collect()
     }
 
     /// Notes the newest day of a table.

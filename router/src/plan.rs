@@ -1,10 +1,11 @@
 //! From what a client asks to a query that can be raced.
 
-use crate::{Analysed, Catalog, Refused, analyse, classify::classify};
+use crate::{Analysed, Catalog, Refused, classify::classify, statement::analyse_at};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use streamsync_core::{
-    Amount, Class, Parameter, Partition, Query, QueryId, Snapshot, config::RouterConfig,
+    Amount, Class, Level, Parameter, Partition, Query, QueryId, Snapshot, TableName,
+    config::RouterConfig,
 };
 use streamsync_lake::{ListFilesError, prune, tables};
 
@@ -20,6 +21,8 @@ pub struct Ask {
     /// How sure the answer has to be.
     #[serde(default)]
     pub verify: Verify,
+    /// The level that rollups are answered from; by default the coarsest that gives the same.
+    pub level: Option<Level>,
     /// How long it may take, in milliseconds.
     pub deadline_ms: Option<u64>,
     /// The most that it may cost, in base units of STRM.
@@ -60,6 +63,8 @@ pub enum PlanError {
 pub(crate) struct Planned {
     pub(crate) query: Query,
     pub(crate) class: Class,
+    /// The rollups that it names, and the level of each that it is answered from.
+    pub(crate) levels: BTreeMap<TableName, Level>,
     /// What it may have to read, in the order of the query's partitions.
     pub(crate) reads: Vec<ReadPartition>,
 }
@@ -99,7 +104,7 @@ pub(crate) async fn plan(
             longest,
         });
     }
-    let analysed = analyse(&ask.sql, catalog, &ask.params)?;
+    let analysed = analyse_at(&ask.sql, catalog, &ask.params, ask.level)?;
     let reads = reads(&analysed, catalog).await?;
     let partitions: Vec<Partition> = reads.iter().map(|read| read.partition.clone()).collect();
     let class = classify(&analysed, &partitions, catalog, archive_after_days);
@@ -125,6 +130,7 @@ pub(crate) async fn plan(
     Ok(Planned {
         query,
         class,
+        levels: analysed.levels,
         reads,
     })
 }

@@ -18,11 +18,12 @@ use crate::{
 };
 use rand::Rng;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 use streamsync_core::{
-    Amount, Class, Outcome, Promise, QueryId, Snapshot, WorkerId,
+    Amount, Class, Level, Outcome, Promise, QueryId, Snapshot, TableName, WorkerId,
     clock::SharedClock,
     config::{Config, RaceConfig, RouterConfig},
 };
@@ -68,6 +69,8 @@ pub struct Raced {
     pub class: Class,
     /// The versions that it read.
     pub snapshot: Snapshot,
+    /// The rollups that it named, and the level of each that it was answered from.
+    pub levels: BTreeMap<TableName, Level>,
     /// The rows.
     pub rows: Rows,
     /// Their digest and number.
@@ -108,6 +111,8 @@ pub struct Quote {
     pub class: Class,
     /// The versions that it would read.
     pub snapshot: Snapshot,
+    /// The rollups that it names, and the level of each that it would be answered from.
+    pub levels: BTreeMap<TableName, Level>,
     /// The partitions that it may have to read, with their files and bytes.
     pub partitions: Vec<ReadPartition>,
     /// What it would cost now.
@@ -309,6 +314,7 @@ impl Router {
             promised: self.promised(&planned, &roster),
             class: planned.class,
             snapshot: planned.query.snapshot,
+            levels: planned.levels,
             partitions: planned.reads,
         })
     }
@@ -354,7 +360,12 @@ impl Router {
             _ => None,
         };
         let promised = self.promised(&planned, &roster);
-        let Planned { query, class, .. } = planned;
+        let Planned {
+            query,
+            class,
+            levels,
+            ..
+        } = planned;
         stages.end("price");
         let began = inner.clock.monotonic();
         let mut random = seeded(&id);
@@ -407,6 +418,7 @@ impl Router {
             id,
             class,
             snapshot,
+            levels,
             outcome: won.outcome,
             dissenters: contest.dissenters(won.outcome),
             rows: won.rows,

@@ -5,6 +5,7 @@
 
 mod allowed;
 mod constraint;
+mod level;
 mod literal;
 mod ordering;
 mod refusal;
@@ -21,7 +22,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::ControlFlow,
 };
-use streamsync_core::{Parameter, TableName};
+use streamsync_core::{Level, Parameter, TableName};
 use streamsync_lake::Constraint;
 
 /// The longest statement, in bytes.
@@ -43,6 +44,8 @@ pub struct Analysed {
     pub constraints: BTreeMap<TableName, Vec<Constraint>>,
     /// Whether the order of the rows is part of the answer.
     pub ordered: bool,
+    /// The rollups that it names, and the level of each that it is answered from.
+    pub levels: BTreeMap<TableName, Level>,
 }
 
 /// Analyses a statement with its parameters against the tables there are.
@@ -59,7 +62,18 @@ pub fn analyse(
     catalog: &Catalog,
     parameters: &[Parameter],
 ) -> Result<Analysed, Refused> {
+    analyse_at(sql, catalog, parameters, None)
+}
+
+/// As [`analyse`], with the level of the rollups that the statement names.
+pub(crate) fn analyse_at(
+    sql: &str,
+    catalog: &Catalog,
+    parameters: &[Parameter],
+    level: Option<Level>,
+) -> Result<Analysed, Refused> {
     let mut query = parse(sql)?;
+    let levels = level::choose(&mut query, catalog, level, parameters)?;
     let found = allowed::check(&query, catalog)?;
     found.placeholders.check(parameters)?;
     let constraints = constraint::collect(&query, catalog, parameters, &found.references);
@@ -78,6 +92,7 @@ pub fn analyse(
         tables: found.references.into_keys().collect(),
         constraints,
         ordered,
+        levels,
     })
 }
 

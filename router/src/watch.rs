@@ -3,8 +3,8 @@
 use crate::{Catalog, Router, Spool, classify::day};
 use futures::{Stream, StreamExt, future::try_join_all, stream};
 use std::{error::Error, pin::pin, time::Duration};
-use streamsync_core::{Class, Partition};
-use streamsync_lake::{Lake, ListTablesError, OpenTableError, Table, tables};
+use streamsync_core::{Class, Partition, ROLLUP_DOMAIN, RollupState, TableName};
+use streamsync_lake::{CoverageError, Lake, ListTablesError, OpenTableError, Table, tables};
 use streamsync_registry::{Registry, TrustedGrants};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,8 @@ enum LookError {
     List(#[from] ListTablesError),
     #[error("could not open a table of the lake")]
     Open(#[from] OpenTableError),
+    #[error("could not read what a table of the lake says of itself")]
+    Domain(#[from] CoverageError),
 }
 
 /// Keeps a router informed until told to stop. What cannot be reached is logged once, and asked
@@ -251,9 +253,32 @@ async fn look(router: &Router, lake: &Lake) -> Result<Catalog, LookError> {
         });
         newest.extend(days.max().map(|day| (table.name().clone(), day)));
     }
+    let states = try_join_all(tables.iter().map(|table| rollup(table, &known))).await?;
     let mut catalog = Catalog::new(tables);
+    for (table, state) in states.into_iter().flatten() {
+        catalog.set_rollup(&table, state);
+    }
     for (table, day) in newest {
         catalog.set_newest_day(&table, day);
     }
     Ok(catalog)
+}
+
+/// What a table says of itself, if it is one of a rollup.
+async fn rollup(
+    table: &Table,
+    known: &Catalog,
+) -> Result<Option<(TableName, RollupState)>, LookError> {
+    if table.definition().is_some() {
+        return Ok(None);
+    }
+    let name = table.name().clone();
+    let same = known.table(name.as_str());
+    if same.is_some_and(|known| known.version() == table.version()) {
+        return Ok(known.rollup(&name).cloned().map(|state| (name, state)));
+    }
+    let state = table.domain(ROLLUP_DOMAIN).await?;
+    // One of a later version of the compactor is a table like any other.
+    let state = state.and_then(|text| serde_json::from_str(&text).ok());
+    Ok(state.map(|state| (name, state)))
 }

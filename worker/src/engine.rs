@@ -190,6 +190,9 @@ fn connect(limits: &EngineLimits) -> Result<Connection, duckdb::Error> {
             .with("max_temp_directory_size", format!("{bytes}B"))?;
     }
     let connection = Connection::open_in_memory_with_flags(settings)?;
+    // Whatever zone the machine is in, all workers see the same days. A DuckDB without time zones
+    // does not know the setting.
+    let _ = connection.execute_batch("SET TimeZone = 'UTC'");
     let files = limits.files.to_string_lossy().replace('\'', "''");
     // In this order: locking the configuration is the last thing that can be configured.
     connection.execute_batch(&format!(

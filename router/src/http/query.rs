@@ -97,6 +97,7 @@ pub(super) async fn quote(
         "asked": price.asked,
         "promised": quote.promised,
         "snapshot": quote.snapshot.to_string(),
+        "levels": quote.levels,
         "bytes": read,
         "files": quote.partitions.iter().map(|read| read.files).sum::<u64>(),
         "partitions": quote.partitions,
@@ -114,6 +115,11 @@ fn described(raced: &Raced, bill: Bill, took: Duration, quorum: usize) -> Header
     // Said only where it matters: too few operators run this network for a quorum of different ones.
     let reduced = raced.operators < quorum.min(1 + raced.verifiers.len());
     let reduced = reduced.then(|| ("streamsync-quorum", "reduced".to_owned()));
+    let levels = raced.levels.iter();
+    let levels: Vec<String> = levels
+        .map(|(rollup, level)| format!("{rollup}={level}"))
+        .collect();
+    let levels = (!levels.is_empty()).then(|| ("streamsync-level", levels.join(",")));
     let receipt = bill
         .receipt
         .map(|number| ("streamsync-receipt", number.to_string()));
@@ -134,6 +140,7 @@ fn described(raced: &Raced, bill: Bill, took: Duration, quorum: usize) -> Header
     ]
     .into_iter()
     .chain(reduced)
+    .chain(levels)
     .chain(receipt)
     .filter_map(|(name, value)| {
         Some((

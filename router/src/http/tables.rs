@@ -4,7 +4,7 @@ use super::{
     access::{Allowed, Reads},
     error::Failure,
 };
-use crate::Router;
+use crate::{Catalog, Router};
 use axum::{
     Json,
     extract::{Path, State},
@@ -14,7 +14,10 @@ use streamsync_lake::{Table, tables};
 
 pub(super) async fn list(State(router): State<Router>, _allowed: Allowed<Reads>) -> Json<Json_> {
     let catalog = router.catalog();
-    let tables: Vec<_> = catalog.tables().map(summary).collect();
+    let tables: Vec<_> = catalog
+        .tables()
+        .map(|table| summary(&catalog, table))
+        .collect();
     Json(json!({ "tables": tables }))
 }
 
@@ -37,7 +40,7 @@ pub(super) async fn show(
             json!({ "name": name, "type": data_type, "nullable": field.is_nullable() })
         })
         .collect();
-    let mut shown = summary(table);
+    let mut shown = summary(&catalog, table);
     shown["columns"] = json!(columns);
     shown["files"] = json!(files.len());
     shown["bytes"] = json!(files.iter().map(|file| file.size).sum::<u64>());
@@ -48,7 +51,17 @@ pub(super) async fn show(
     Ok(Json(shown))
 }
 
-fn summary(table: &Table) -> Json_ {
+fn summary(catalog: &Catalog, table: &Table) -> Json_ {
+    if let Some(state) = catalog.rollup(table.name()) {
+        return json!({
+            "name": table.name(),
+            "version": table.version(),
+            "description": format!("rollup {} by {}", state.rollup, state.level),
+            "partitioned_by": table.partition_columns(),
+            "rollup": state.rollup,
+            "level": state.level,
+        });
+    }
     let name = table.name().as_str();
     let description = tables::definition(name).map(|definition| definition.description);
     json!({

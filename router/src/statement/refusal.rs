@@ -2,6 +2,7 @@
 
 use sqlparser::tokenizer::Span;
 use std::fmt;
+use streamsync_core::Level;
 
 /// A place in the text of a statement, counted from 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,6 +76,22 @@ pub enum Refused {
         /// Where.
         position: Option<Position>,
     },
+    /// A level that a rollup does not have.
+    #[error("rollup `{rollup}` has no level {level}; it has {levels}")]
+    NoLevel {
+        /// The rollup.
+        rollup: String,
+        /// The level that was asked for.
+        level: Level,
+        /// Those that it has.
+        levels: String,
+    },
+    /// A level where there is no rollup.
+    #[error("the level {level} is asked for, and the statement names no rollup")]
+    NoRollup {
+        /// The level that was asked for.
+        level: Level,
+    },
     /// A clause that is not answered.
     #[error("{what} is not allowed{}: {why}", At(.position))]
     Clause {
@@ -122,6 +139,7 @@ impl Refused {
             Self::Count { .. } => "not-one-statement",
             Self::NotASelect { .. } => "not-a-select",
             Self::UnknownTable { .. } => "unknown-table",
+            Self::NoLevel { .. } | Self::NoRollup { .. } => "unknown-level",
             Self::Clause { .. } => "clause-not-allowed",
             Self::Function { .. } => "function-not-allowed",
             Self::OrderDependent { .. } => "nondeterministic",
