@@ -7,7 +7,7 @@ export DUCKDB
 features := $(if $(filter bundled,$(DUCKDB)),--features bundled)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench race clean
+.PHONY: help setup demo test check bench race compact clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ race: setup ## Measure a router with five workers, and simulate large networks
 	@cargo build --release --package streamsync --package streamsync-bench-router $(features)
 	@"$${CARGO_TARGET_DIR:-target}/release/bench-router" --command "$${CARGO_TARGET_DIR:-target}/release/streamsync"
 	@cargo run --release --package streamsync-bench-simulation
+
+compact: setup ## Measure the compactor on many small files; FILES=1000 for fewer
+	@STREAMSYNC_BENCH_PYTHON="$$PWD/.deps/python/bin/python" \
+		cargo run --release --package streamsync-bench-compactor $(features) -- --files $(or $(FILES),10000)
 
 clean: ## Delete what was built and downloaded
 	@localstack/stop

@@ -5,7 +5,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use std::{path::PathBuf, process::ExitCode, str::FromStr, sync::Arc};
 use streamsync_core::{Slot, clock::SystemClock, telemetry};
 use streamsync_ingest::{
-    IngestOptions, Report, Source, decoded, ingest,
+    IngestOptions, Report, Source, account_file, decoded, ingest,
     progress::for_stderr,
     source::{
         files::BlockFiles,
@@ -24,13 +24,14 @@ use url::Url;
   streamsync ingest block.json --slot 254170887 --bucket s3://lake
   streamsync ingest --rpc http://127.0.0.1:8899 --last 100 --bucket ./lake
   streamsync ingest --decoded whirlpool-transactions.jsonl.gz --bucket ./lake
+  streamsync ingest --accounts whirlpool-state.json.gz --bucket ./lake
   streamsync ingest --synthetic 42,1000,500 --bucket ./lake")]
 pub struct Args {
     #[command(flatten)]
     settings: Settings,
     /// Files of blocks, or folders of them: getBlock JSON or protobuf ConfirmedBlock, plain or
     /// with gzip or zstd.
-    #[arg(required_unless_present_any = ["rpc", "synthetic", "decoded"], conflicts_with_all = ["rpc", "synthetic", "decoded"])]
+    #[arg(required_unless_present_any = ["rpc", "synthetic", "decoded", "accounts"], conflicts_with_all = ["rpc", "synthetic", "decoded", "accounts"])]
     paths: Vec<PathBuf>,
     /// The slot of a file that does not tell it.
     #[arg(long, requires = "paths")]
@@ -57,6 +58,10 @@ pub struct Args {
     /// their swaps go into the table `swaps`.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc", "synthetic"])]
     decoded: Option<PathBuf>,
+    /// A file of recorded states of accounts, plain or with gzip; they go into the table
+    /// `account_states`, and from there, by the compactor, into `accounts`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rpc", "synthetic", "decoded"])]
+    accounts: Option<PathBuf>,
     /// Stop at the first block that cannot be ingested.
     #[arg(long)]
     strict: bool,
@@ -119,6 +124,13 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         },
     };
 
+    if let Some(path) = args.accounts {
+        match account_file::ingest(&path, &run.lake).await? {
+            Some(states) => println!("{}: {states} states of accounts", path.display()),
+            None => println!("{}: was there already", path.display()),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(path) = args.decoded {
         let report = decoded::ingest(&path, &run.lake, &run.options.stop).await?;
         println!("{}: {report}", path.display());

@@ -4,7 +4,8 @@ mod retention;
 mod rolling;
 
 use crate::{
-    Observer,
+    Observer, accounts,
+    accounts::AccountsError,
     claims::Claims,
     merge::{MergeError, Merged, Merging, merge},
     plan::{Merge, Shape},
@@ -30,6 +31,8 @@ use streamsync_lake::{
 use streamsync_registry::RegistryError;
 use tokio_util::sync::CancellationToken;
 
+/// So many files that are merged at once are reason for a checkpoint.
+const MANY_FILES: u64 = 1_000;
 /// The milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
@@ -41,8 +44,8 @@ pub struct Compactor {
     clock: SharedClock,
     observer: Arc<dyn Observer>,
     scratch: Scratch,
-    /// When each table was last vacuumed.
-    vacuumed: Mutex<BTreeMap<TableName, Duration>>,
+    /// When each of the jobs was last done that are not done each time.
+    done: Mutex<BTreeMap<String, Duration>>,
 }
 
 /// Why there is no compactor.
@@ -112,6 +115,9 @@ pub enum CompactError {
     /// A rollup could not be brought up to date.
     #[error(transparent)]
     RollUp(#[from] Box<RollupError>),
+    /// The accounts could not be looked at.
+    #[error(transparent)]
+    Accounts(#[from] Box<AccountsError>),
     /// A checkpoint could not be written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -146,7 +152,7 @@ impl Compactor {
             config,
             clock,
             observer,
-            vacuumed: Mutex::default(),
+            done: Mutex::default(),
         })
     }
 
@@ -194,6 +200,10 @@ impl Compactor {
         let mut report = Report::default();
         // First, as rows are kept until they are rolled up.
         self.roll_up(&mut report, stop).await?;
+        if vacuum || self.is_due(accounts::TABLE, self.config.accounts_every_s) {
+            self.look_up_accounts(&mut report, stop).await?;
+            self.note_done(accounts::TABLE);
+        }
         for name in self.tables().await? {
             let done = self.look_after(&name, vacuum, &mut report, stop).await;
             match done {
@@ -247,6 +257,7 @@ impl Compactor {
         stop: &CancellationToken,
     ) -> Result<(), CompactError> {
         let mut table = self.lake.table(name).await?;
+        let merged_before = report.files_in;
         loop {
             let mut round = Report::default();
             let done = self.shape(&mut table, &mut round, stop).await;
@@ -258,10 +269,13 @@ impl Compactor {
             }
         }
         self.publish(&table).await?;
-        if self.checkpoint(&table).await? {
+        // Whoever opens the table need not read of all the files that are gone.
+        let many = report.files_in - merged_before >= MANY_FILES;
+        if self.checkpoint(&table, many).await? {
             report.checkpoints += 1;
         }
-        if vacuum || self.vacuum_is_due(name) {
+        let job = format!("vacuum:{name}");
+        if vacuum || self.is_due(&job, self.config.vacuum_every_s) {
             *report += self.vacuum(&table, stop).await?;
         }
         Ok(())
@@ -413,10 +427,10 @@ impl Compactor {
         .merges(files, settled)
     }
 
-    /// Writes a checkpoint where the last one is too far behind.
-    async fn checkpoint(&self, table: &Table) -> Result<bool, CompactError> {
+    /// Writes a checkpoint where the last one is too far behind, or where there is reason to.
+    async fn checkpoint(&self, table: &Table, now: bool) -> Result<bool, CompactError> {
         let last = table.last_checkpoint().unwrap_or(0);
-        if table.version().saturating_sub(last) < self.config.checkpoint_commits {
+        if !now && table.version().saturating_sub(last) < self.config.checkpoint_commits {
             return Ok(false);
         }
         let Some(claim) = self
@@ -432,12 +446,18 @@ impl Compactor {
         Ok(true)
     }
 
-    fn vacuum_is_due(&self, table: &TableName) -> bool {
-        let every = Duration::from_secs(self.config.vacuum_every_s);
+    /// Whether something was last done so long ago that it is to be done again.
+    fn is_due(&self, what: &str, every_s: u64) -> bool {
+        let every = Duration::from_secs(every_s);
         let now = self.clock.monotonic();
-        let vacuumed = self.vacuumed.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = vacuumed.get(table);
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = done.get(what);
         last.is_none_or(|last| now.saturating_sub(*last) >= every)
+    }
+
+    fn note_done(&self, what: &str) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.insert(what.to_owned(), self.clock.monotonic());
     }
 
     async fn vacuum(
@@ -486,10 +506,7 @@ impl Compactor {
             "streamsync_compactor_objects_deleted_total", "table" => table.name().to_string()
         );
         deleted.increment(report.deleted);
-        self.vacuumed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(table.name().clone(), self.clock.monotonic());
+        self.note_done(&job);
         Ok(report)
     }
 

@@ -5,8 +5,10 @@
 //! take is freed by the next vacuum. Any number of compactors share the work of a lake; see
 //! [`Claims`].
 
+mod accounts;
 mod claims;
 mod compactor;
+mod derived;
 mod merge;
 mod observer;
 mod plan;
@@ -15,6 +17,7 @@ mod rollup;
 mod scratch;
 mod sorter;
 
+pub use accounts::AccountsError;
 pub use claims::Claims;
 pub use compactor::{CompactError, Compactor, OpenCompactorError};
 pub use merge::MergeError;

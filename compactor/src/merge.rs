@@ -173,7 +173,7 @@ async fn write(
         observer,
     } = by;
     let folder = scratch.folder()?;
-    let copied = copies(table, &merge.files, folder.path(), observer);
+    let copied = local_files(table, &merge.files, folder.path(), observer);
     let copies = tokio::select! {
         biased;
         () = stop.cancelled() => return Err(MergeError::Stopped),
@@ -182,7 +182,7 @@ async fn write(
     let writer = table
         .sorted_writer(&merge.partition, merge.generation, config.target_file_bytes)
         .await?;
-    let sorter = Sorter::open(folder.path(), config.memory_bytes, config.threads)?;
+    let sorter = Sorter::open(folder.path(), &copies, config.memory_bytes, config.threads)?;
     let interrupt = sorter.interrupt_handle();
 
     let (sorted, to_encode) = mpsc::channel(BATCHES_WAITING);
@@ -224,13 +224,19 @@ async fn write(
     Ok(duplicates)
 }
 
-/// Copies of files in a folder, which is made when it is not there.
-pub(crate) async fn copies(
+/// Files on the local disk: those of a lake that is a folder itself, otherwise copies in a folder,
+/// which is made when it is not there.
+pub(crate) async fn local_files(
     table: &Table,
     files: &[DataFile],
     folder: &Path,
     observer: &Arc<dyn Observer>,
 ) -> Result<Vec<PathBuf>, Box<MergeError>> {
+    let there: Option<Vec<PathBuf>> = files.iter().map(|file| table.local_path(file)).collect();
+    if let Some(there) = there {
+        files.iter().for_each(|file| observer.read(file.size));
+        return Ok(there);
+    }
     let made = std::fs::create_dir_all(folder);
     made.map_err(|source| {
         let path = folder.display().to_string();

@@ -30,6 +30,8 @@ pub struct Report {
     pub times: u64,
     /// Times that have new rows, but not all of their old ones any more; they stay as they were.
     pub too_late: u64,
+    /// The accounts that are known, if something new came of them.
+    pub accounts: u64,
     /// Checkpoints that were written.
     pub checkpoints: u64,
     /// Objects that nobody needed any more.
@@ -60,6 +62,7 @@ impl AddAssign for Report {
         self.rollups += other.rollups;
         self.times += other.times;
         self.too_late += other.too_late;
+        self.accounts += other.accounts;
         self.checkpoints += other.checkpoints;
         self.deleted += other.deleted;
         self.deleted_bytes += other.deleted_bytes;
@@ -81,6 +84,7 @@ impl fmt::Display for Report {
             (self.rollups, "tables of rollups brought up to date"),
             (self.times, "times computed anew"),
             (self.too_late, "times whose rows came too late"),
+            (self.accounts, "accounts brought up to date"),
             (self.checkpoints, "checkpoints"),
         ];
         for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {

@@ -8,7 +8,7 @@ use std::{
 };
 use streamsync_lake::Table;
 
-/// A DuckDB that reads Parquet files of one folder, and spills into it.
+/// A DuckDB that reads Parquet files of one folder and some others, and spills into the folder.
 pub(crate) struct Sorter {
     connection: Connection,
 }
@@ -16,6 +16,7 @@ pub(crate) struct Sorter {
 impl Sorter {
     pub(crate) fn open(
         folder: &Path,
+        others: &[PathBuf],
         memory_bytes: u64,
         threads: usize,
     ) -> Result<Self, duckdb::Error> {
@@ -31,9 +32,11 @@ impl Sorter {
         }
         let connection = Connection::open_in_memory_with_flags(settings)?;
         let folder = quoted(&folder.to_string_lossy());
+        let others = others.iter().map(|path| quoted(&path.to_string_lossy()));
+        let others = others.collect::<Vec<_>>().join(", ");
         connection.execute_batch(&format!(
-            "SET allowed_directories = [{folder}]; SET enable_external_access = false; \
-             SET lock_configuration = true;"
+            "SET allowed_directories = [{folder}]; SET allowed_paths = [{others}]; \
+             SET enable_external_access = false; SET lock_configuration = true;"
         ))?;
         Ok(Self { connection })
     }
@@ -80,7 +83,7 @@ fn text(table: &Table, files: &[PathBuf], order: &[String]) -> String {
         false => format!(" ORDER BY {}", list(order)),
     };
     format!(
-        "SELECT {} FROM read_parquet([{}], hive_partitioning = false, union_by_name = true){order}",
+        "SELECT {} FROM read_parquet([{}], hive_partitioning = false){order}",
         list(columns.collect()),
         list(files.collect()),
     )

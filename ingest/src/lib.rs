@@ -29,6 +29,7 @@
 //! # }
 //! ```
 
+pub mod account_file;
 mod batch;
 mod block;
 mod decode;

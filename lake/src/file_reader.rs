@@ -14,7 +14,7 @@ use arrow::{
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, path::Path};
 use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError};
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 use streamsync_core::PartitionValues;
 
 /// Rows in a batch that is read.
@@ -113,6 +113,15 @@ pub(crate) fn object_path(table: &Table, file: &DataFile) -> Result<Path, ReadFi
         .ok_or_else(|| ReadFileError::Path {
             path: file.path.clone(),
         })
+}
+
+impl Table {
+    /// Where a file is on the local disk, if the lake is a folder.
+    pub fn local_path(&self, file: &DataFile) -> Option<PathBuf> {
+        object_path(self, file).ok()?;
+        let url = self.snapshot().table_root().join(&file.path).ok()?;
+        (url.scheme() == "file").then(|| url.to_file_path().ok())?
+    }
 }
 
 fn decode(

@@ -4,7 +4,9 @@
 //! supply of SOL is under 2^60 lamports) and token amounts, which use all of `u64`, are
 //! `decimal(20, 0)`. Addresses, hashes and signatures are base58 text.
 
+mod account_states;
 mod account_transactions;
+mod accounts;
 mod admin_log;
 mod balances;
 mod blocks;
@@ -105,6 +107,8 @@ pub fn definitions() -> &'static [TableDefinition] {
             account_transactions::definition(),
             blocks::definition(),
             swaps::definition(),
+            account_states::definition(),
+            accounts::definition(),
             evidence::definition(),
             admin_log::definition(),
         ]

@@ -31,6 +31,7 @@ mod dying_store;
 mod eventually;
 mod mutation;
 mod redis_server;
+mod row_lines;
 mod suite;
 mod surroundings;
 
@@ -38,5 +39,6 @@ pub use dying_store::DyingStore;
 pub use eventually::eventually;
 pub use mutation::mutated;
 pub use redis_server::Redis;
+pub use row_lines::row_lines;
 pub use suite::{Suite, TIME_LIMIT};
 pub use surroundings::{S3_BUCKET, fixtures, node, python, s3_bucket, s3_endpoint};

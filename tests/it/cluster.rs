@@ -65,6 +65,11 @@ impl Cluster {
         Self::start(folder, workers).await
     }
 
+    /// A cluster over the folder `lake` in a folder.
+    pub async fn start(folder: TempDir, workers: usize) -> Self {
+        Self::start_in("UTC", folder, workers).await
+    }
+
     /// A cluster over these block files.
     pub async fn over(blocks: &[PathBuf], workers: usize) -> Self {
         let folder = TempDir::new().unwrap();
@@ -80,9 +85,11 @@ impl Cluster {
         Self::start(folder, workers).await
     }
 
-    async fn start(folder: TempDir, workers: usize) -> Self {
+    /// As [`Cluster::start`], on machines in a time zone.
+    pub async fn start_in(zone: &str, folder: TempDir, workers: usize) -> Self {
         let redis = streamsync_testing::Redis::start().await;
         let mut process = streamsync()
+            .env("TZ", zone)
             .args([
                 "dev",
                 "--insecure-no-auth",

@@ -8,6 +8,7 @@ mod billing;
 mod byzantine;
 mod chaos;
 mod cluster;
+mod compaction;
 mod crash;
 mod examples;
 mod fault_proxy;
@@ -41,6 +42,14 @@ fn main() -> std::process::ExitCode {
     suite.test(
         "an ingest killed at any point loses and doubles nothing",
         crash::killed_ingest,
+    );
+    suite.test(
+        "compactors killed at random while blocks come in lose and double nothing",
+        compaction::killed_compactors,
+    );
+    suite.needs_fixtures(
+        "a rollup is answered from the coarsest level that gives the same",
+        compaction::levels,
     );
     suite.test("a client that hangs up frees the workers", faults::hang_up);
     suite.test("a router that is full says so", faults::overload);

@@ -2,6 +2,7 @@
 
 use super::{CompactError, Compactor, DAY_MS, OpenCompactorError, end_of};
 use crate::{
+    accounts,
     report::Report,
     rollup::{KEPT_FROM_DOMAIN, RollupLevel},
 };
@@ -85,7 +86,8 @@ impl Compactor {
         Ok(())
     }
 
-    /// The files of days that are not kept any more, and that are in every rollup of them.
+    /// The files of days that are not kept any more, and whose rows are in all that is computed
+    /// from them.
     pub(super) async fn expired(&self, table: &Table) -> Result<Vec<DataFile>, CompactError> {
         let Some(kept_from) = self.kept_from(table) else {
             return Ok(Vec::new());
@@ -99,12 +101,19 @@ impl Compactor {
         if expired.is_empty() {
             return Ok(expired);
         }
+        let mut all_reached = vec![
+            accounts::reached(&self.lake, table)
+                .await
+                .map_err(Box::new)?,
+        ];
         for reader in self.config.rollups.iter().flat_map(RollupLevel::all) {
-            if !reader.reads(table.name().as_str()) {
-                continue;
+            if reader.reads(table.name().as_str()) {
+                let reached = reader.reached(&self.lake, table.name()).await;
+                all_reached.push(reached.map_err(Box::new)?);
             }
-            let reached = reader.reached(&self.lake, table.name()).await;
-            let Some(reached) = reached.map_err(Box::new)? else {
+        }
+        for reached in all_reached {
+            let Some(reached) = reached else {
                 return Ok(Vec::new());
             };
             let then = table.at(reached.min(table.version())).await?;

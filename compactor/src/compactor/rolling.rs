@@ -2,6 +2,7 @@
 
 use super::{CompactError, Compactor};
 use crate::{
+    accounts,
     report::Report,
     rollup::{RolledUp, RollupError, RollupLevel},
 };
@@ -63,6 +64,44 @@ impl Compactor {
             }
         }
         Ok(())
+    }
+
+    /// Brings the table of accounts up to date, if that is due.
+    pub(super) async fn look_up_accounts(
+        &self,
+        report: &mut Report,
+        stop: &CancellationToken,
+    ) -> Result<(), CompactError> {
+        let Some(claim) = self.claims.claim("accounts").await? else {
+            return Ok(());
+        };
+        let mut done = Ok(());
+        for _ in 0..TRIES {
+            let updating = accounts::bring_up_to_date(&self.lake, &self.config, &self.scratch);
+            let updated = tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    done = Err(CompactError::Stopped);
+                    break;
+                }
+                updated = updating => updated,
+            };
+            match updated {
+                Ok(None) => {}
+                Ok(Some(rows)) => {
+                    report.accounts = rows;
+                    break;
+                }
+                Err(error) => {
+                    metrics::counter!("streamsync_compactor_failures_total", "table" => accounts::TABLE)
+                        .increment(1);
+                    report.failures.push(with_causes(&error));
+                    break;
+                }
+            }
+        }
+        claim.release().await;
+        done
     }
 
     async fn roll_up_level(&self, level: &RollupLevel<'_>) -> Result<RolledUp, CompactError> {

@@ -4,11 +4,15 @@ use super::{
     RollupError,
     affected::{Chunk, span_of},
     error::{lake, sql},
-    text::{Text, empty_view, plain_time, quoted},
+    text::{Text, plain_time},
 };
-use crate::{Observer, Silent, merge::copies, scratch::Scratch, sorter::Sorter};
+use crate::{
+    derived::{Derived, Views},
+    scratch::Scratch,
+    sorter::Sorter,
+};
 use duckdb::Connection;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 use streamsync_core::{Level, PartitionValues, config::CompactorConfig};
 use streamsync_lake::{DataFile, StagedFile, Table};
 use tokio::runtime::Handle;
@@ -40,38 +44,37 @@ impl Computation<'_> {
             return Ok(Computed::default());
         }
         let folder = scratch.folder()?;
-        let observer: Arc<dyn Observer> = Arc::new(Silent);
-        let mut views = Vec::new();
+        let mut views = Views::default();
         for source in self.sources {
             let files = self.files(source, self.time_column).await?;
             let name = source.name().as_str();
-            let copied = copies(source, &files, &folder.path().join(name), &observer).await?;
-            views.push(view(name, &copied).unwrap_or_else(|| empty_view(source)));
+            views.add(name, source, &files, folder.path()).await?;
         }
         let removed = self.files(self.table, "time").await?;
-        let copied = copies(self.table, &removed, &folder.path().join("old"), &observer).await?;
-        views.push(view("old", &copied).unwrap_or_else(|| {
-            let empty = empty_view(self.table);
-            empty.replacen(&quoted(self.table.name().as_str()), "old", 1)
-        }));
+        views
+            .add("old", self.table, &removed, folder.path())
+            .await?;
 
         let computing = Computing {
-            table: self.table.clone(),
+            derived: Derived {
+                table: self.table.clone(),
+                target_bytes: self.config.target_file_bytes,
+                runtime: Handle::current(),
+            },
             text: Arc::clone(self.text),
             starts: self.chunk.starts.clone(),
             views,
-            target_bytes: self.config.target_file_bytes,
-            runtime: Handle::current(),
         };
         let path = folder.path().to_owned();
         let (memory, threads) = (self.config.memory_bytes, self.config.threads);
         let computed = tokio::task::spawn_blocking(move || {
+            let Derived { table, runtime, .. } = &computing.derived;
             let mut staged = Vec::new();
-            let sorter = Sorter::open(&path, memory, threads)
-                .map_err(|source| sql(computing.table.name(), source))?;
+            let sorter = Sorter::open(&path, &computing.views.files, memory, threads)
+                .map_err(|source| sql(table.name(), source))?;
             let done = computing.run(sorter.connection(), &mut staged);
             if done.is_err() {
-                computing.runtime.block_on(computing.table.discard(&staged));
+                runtime.block_on(table.discard(&staged));
             }
             done.map(|()| staged)
         });
@@ -105,12 +108,10 @@ impl Computation<'_> {
 
 /// What is done on a thread of its own.
 struct Computing {
-    table: Table,
+    derived: Derived,
     text: Arc<Text>,
     starts: BTreeSet<i64>,
-    views: Vec<String>,
-    target_bytes: u64,
-    runtime: Handle,
+    views: Views,
 }
 
 impl Computing {
@@ -119,38 +120,21 @@ impl Computing {
         connection: &Connection,
         staged: &mut Vec<StagedFile>,
     ) -> Result<(), RollupError> {
-        let name = self.table.name();
+        let name = self.derived.table.name();
         let failed = |source| sql(name, source);
         self.prepare(connection).map_err(failed)?;
         for date in self.dates(connection).map_err(failed)? {
             let partition: PartitionValues = [("date".to_owned(), Some(date.clone()))].into();
-            let writer = self.table.sorted_writer(&partition, 0, self.target_bytes);
-            let mut writer = self
-                .runtime
-                .block_on(writer)
-                .map_err(|error| lake(name, error))?;
-            let mut stage = |files: Vec<streamsync_lake::NewFile>| {
-                for file in files {
-                    let file = self.runtime.block_on(self.table.stage(file));
-                    staged.push(file.map_err(|error| lake(name, error))?);
-                }
-                Ok::<(), RollupError>(())
-            };
-            let mut statement = connection.prepare(&self.rows_of(&date)).map_err(failed)?;
-            let _ = statement.stream_arrow([]).map_err(failed)?;
-            while let Some(rows) = statement.step().map_err(failed)? {
-                let rows = arrow::array::RecordBatch::from(&rows);
-                stage(writer.write(&rows).map_err(|error| lake(name, error))?)?;
-            }
-            let (last, _) = writer.finish().map_err(|error| lake(name, error))?;
-            stage(last)?;
+            self.derived
+                .write(connection, &self.rows_of(&date), &partition, staged)
+                .map_err(Box::new)?;
         }
         Ok(())
     }
 
     /// The rows that are computed anew, as table `fresh`, and the times, as `affected`.
     fn prepare(&self, connection: &Connection) -> Result<(), duckdb::Error> {
-        for view in &self.views {
+        for view in &self.views.statements {
             connection.execute_batch(view)?;
         }
         let starts: Vec<String> = self.starts.iter().map(i64::to_string).collect();
@@ -191,20 +175,4 @@ impl Computing {
             columns.join(", ")
         )
     }
-}
-
-/// A view of some files; `None` without files.
-fn view(name: &str, files: &[PathBuf]) -> Option<String> {
-    let files: Vec<String> = files
-        .iter()
-        .map(|file| format!("'{}'", file.to_string_lossy().replace('\'', "''")))
-        .collect();
-    (!files.is_empty()).then(|| {
-        format!(
-            "CREATE VIEW {} AS SELECT * FROM read_parquet([{}], hive_partitioning = false, \
-             union_by_name = true)",
-            quoted(name),
-            files.join(", ")
-        )
-    })
 }

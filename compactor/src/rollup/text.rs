@@ -1,6 +1,7 @@
 //! The SQL of one level of a rollup.
 
 use super::RollupLevel;
+use crate::derived::{empty_view, quoted};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use duckdb::Connection;
 use std::sync::Arc;
@@ -113,8 +114,9 @@ impl Text {
     /// The columns of the level's table, by asking DuckDB what it would compute.
     pub(super) fn schema(&self, sources: &[Table]) -> Result<SchemaRef, SchemaError> {
         let connection = Connection::open_in_memory()?;
+        connection.execute_batch("SET enable_external_access = false")?;
         for source in sources {
-            connection.execute_batch(&empty_view(source))?;
+            connection.execute_batch(&empty_view(source.name().as_str(), source))?;
         }
         if self.finest {
             self.check_sums(&connection)?;
@@ -228,44 +230,4 @@ fn figures_of(measure: &MeasureConfig, order_by: &[String]) -> Vec<Figure> {
 /// An instant as a timestamp without a zone, which needs no rules of time zones.
 pub(super) fn plain_time(column: &str) -> String {
     format!("make_timestamp(epoch_us({column}))")
-}
-
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A view with the columns of a table, and no rows.
-pub(super) fn empty_view(table: &Table) -> String {
-    let columns = table.schema();
-    let columns = columns
-        .fields()
-        .iter()
-        .filter(|field| !table.partition_columns().contains(field.name()))
-        .map(|field| {
-            format!(
-                "NULL::{} AS {}",
-                sql_type(field.data_type()),
-                quoted(field.name())
-            )
-        });
-    format!(
-        "CREATE VIEW {} AS SELECT {} WHERE false",
-        quoted(table.name().as_str()),
-        columns.collect::<Vec<_>>().join(", ")
-    )
-}
-
-fn sql_type(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Boolean => "BOOLEAN".to_owned(),
-        DataType::Int16 => "SMALLINT".to_owned(),
-        DataType::Int32 => "INTEGER".to_owned(),
-        DataType::Int64 => "BIGINT".to_owned(),
-        DataType::Date32 => "DATE".to_owned(),
-        DataType::Binary => "BLOB".to_owned(),
-        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
-        DataType::Timestamp(..) => "TIMESTAMPTZ".to_owned(),
-        DataType::List(element) => format!("{}[]", sql_type(element.data_type())),
-        _ => "VARCHAR".to_owned(),
-    }
 }

@@ -6,7 +6,6 @@ use arrow::{
         TimestampMicrosecondArray,
     },
     compute::concat_batches,
-    util::display::{ArrayFormatter, FormatOptions},
 };
 use std::{sync::Arc, time::Duration};
 use streamsync_compactor::{Claims, Compactor, Silent};
@@ -16,6 +15,7 @@ use streamsync_core::{
     config::{BucketConfig, CompactorConfig},
 };
 use streamsync_lake::{Append, Appended, Lake, Table, tables};
+use streamsync_testing::row_lines;
 
 /// 2024-03-14T00:00Z, in days since 1970.
 pub const DAY: i32 = 19_796;
@@ -119,34 +119,20 @@ pub async fn small_files(lake: &Lake, appends: u64) -> Table {
     table
 }
 
-pub fn lines(rows: &RecordBatch) -> Vec<String> {
-    let options = FormatOptions::default();
-    let columns: Vec<ArrayFormatter> = rows
-        .columns()
-        .iter()
-        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
-        .collect();
-    let line = |row: usize| {
-        let values = columns.iter().map(|column| column.value(row).to_string());
-        values.collect::<Vec<_>>().join(" | ")
-    };
-    (0..rows.num_rows()).map(line).collect()
-}
-
 /// All rows of a table, each as a line of text, sorted.
 pub async fn all_rows(table: &Table) -> Vec<String> {
     let mut batches = Vec::new();
     for file in table.files().await.unwrap().iter() {
         batches.extend(table.read(file).await.unwrap());
     }
-    let mut lines = lines(&concat_batches(&table.schema(), &batches).unwrap());
+    let mut lines = row_lines(&concat_batches(&table.schema(), &batches).unwrap());
     lines.sort();
     lines
 }
 
 /// The rows of the first so many appends.
 pub fn expected(appends: u64) -> Vec<String> {
-    let mut lines = lines(&logs(0..appends * SLOTS));
+    let mut lines = row_lines(&logs(0..appends * SLOTS));
     lines.sort();
     lines
 }

@@ -1,6 +1,7 @@
 //! The compactor on real lakes: the same rows before and after, whoever dies and whoever else works.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod accounts;
 mod crash;
 mod fixture;
 mod merging;
@@ -15,6 +16,7 @@ fn main() -> std::process::ExitCode {
     merging::add_to(&mut suite);
     crash::add_to(&mut suite);
     rollups::add_to(&mut suite);
+    accounts::add_to(&mut suite);
     sharing::add_to(&mut suite);
     readers::add_to(&mut suite);
     suite.run()

@@ -1,14 +1,13 @@
 //! Merging, retention, checkpoints and vacuum.
 
 use crate::fixture::{
-    DAY, HOUR, all_rows, append, compactor, config, expected, lines, logs, memory, name,
-    small_files,
+    DAY, HOUR, all_rows, append, compactor, config, expected, logs, memory, name, small_files,
 };
 use std::time::Duration;
 use streamsync_compactor::{Claims, Compactor, OpenCompactorError, Silent};
 use streamsync_core::{Slot, clock::ManualClock, config::CompactorConfig};
 use streamsync_lake::{Append, Appended, Lake};
-use streamsync_testing::Suite;
+use streamsync_testing::{Suite, row_lines};
 use tokio_util::sync::CancellationToken;
 
 pub fn add_to(suite: &mut Suite) {
@@ -90,10 +89,10 @@ async fn sorted() {
     let mut all = Vec::new();
     for file in &files {
         for rows in table.read(file).await.unwrap() {
-            all.extend(lines(&rows));
+            all.extend(row_lines(&rows));
         }
     }
-    assert_eq!(all, lines(&logs(0..400)));
+    assert_eq!(all, row_lines(&logs(0..400)));
 }
 
 async fn duplicates() {

@@ -33,6 +33,8 @@ pub struct CompactorConfig {
     pub checkpoint_commits: u64,
     /// How often files and log entries that nobody needs are looked for, in seconds.
     pub vacuum_every_s: u64,
+    /// How often the table `accounts` is brought up to date, in seconds. Each time writes all of it.
+    pub accounts_every_s: u64,
     /// How long after its end a day's partition gets no more rows, as a rule, and is merged for good,
     /// in seconds.
     pub settled_after_s: u64,
@@ -58,6 +60,7 @@ impl Default for CompactorConfig {
             promise_s: 86_400,
             checkpoint_commits: 100,
             vacuum_every_s: 3_600,
+            accounts_every_s: 3_600,
             settled_after_s: 3_600,
             metrics_listen: None,
             keep_days: BTreeMap::new(),

@@ -6,11 +6,11 @@ use arrow::{
         TimestampMicrosecondArray,
     },
     compute::concat_batches,
-    util::display::{ArrayFormatter, FormatOptions},
 };
 use std::sync::Arc;
 use streamsync_core::{Slot, TableName};
 use streamsync_lake::{Append, Appended, SlotSet, Table, tables};
+use streamsync_testing::row_lines;
 
 /// Microseconds in a day.
 pub const DAY: i64 = 86_400_000_000;
@@ -88,20 +88,7 @@ pub async fn all_rows(table: &Table) -> Vec<String> {
 
 /// The rows of a batch, each as a line of text, sorted.
 pub fn lines(batch: &RecordBatch) -> Vec<String> {
-    let options = FormatOptions::default();
-    let columns: Vec<ArrayFormatter> = batch
-        .columns()
-        .iter()
-        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
-        .collect();
-    let one_row = |row: usize| {
-        let values: Vec<String> = columns
-            .iter()
-            .map(|column| column.value(row).to_string())
-            .collect();
-        values.join(" | ")
-    };
-    let mut lines: Vec<String> = (0..batch.num_rows()).map(one_row).collect();
+    let mut lines = row_lines(batch);
     lines.sort();
     lines
 }
