@@ -1,6 +1,9 @@
 //! The compactor's own processes, beside those that write and read.
 
-use crate::cluster::{Cluster, PATIENCE, streamsync, text};
+use crate::{
+    cluster::{Cluster, PATIENCE, streamsync, text},
+    network::free_port,
+};
 use arrow::compute::concat_batches;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::json;
@@ -93,20 +96,29 @@ pub async fn killed_compactors() {
         }
     }
     assert!(kills >= BLOCKS.len() - 1, "{kills}");
-    // Told to stop, they do.
     for mut compactor in compactors {
-        let id = compactor.id().unwrap().to_string();
-        assert!(
-            Command::new("kill")
-                .arg(&id)
-                .status()
-                .await
-                .unwrap()
-                .success()
-        );
-        let ended = tokio::time::timeout(PATIENCE, compactor.wait()).await;
-        assert!(ended.unwrap().unwrap().success());
+        compactor.kill().await.unwrap();
     }
+    // One that works says so in its metrics; told to stop, it does.
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let mut last = compactor(&lake, &redis, "run")
+        .env("STREAMSYNC_COMPACTOR__METRICS_LISTEN", &metrics)
+        .spawn()
+        .unwrap();
+    eventually(PATIENCE, async || {
+        let answer = reqwest::get(format!("http://{metrics}/metrics")).await;
+        let Ok(answer) = answer else {
+            return false;
+        };
+        let text = answer.text().await.unwrap();
+        text.contains("streamsync_compactor_files{table=\"blocks\"}")
+    })
+    .await;
+    let id = last.id().unwrap().to_string();
+    let told = Command::new("kill").arg(&id).status().await.unwrap();
+    assert!(told.success());
+    let ended = tokio::time::timeout(PATIENCE, last.wait()).await;
+    assert!(ended.unwrap().unwrap().success());
     assert_eq!(rows(&lake).await, expected);
     // The claims of those that were killed run out, and then there is nothing left to merge.
     let files = async || {
