@@ -11,14 +11,16 @@ use crate::{
     scratch::Scratch,
     sorter::Sorter,
 };
+use duckdb::Connection;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, error::Error, path::Path};
+use std::{collections::BTreeMap, error::Error};
 use streamsync_core::{PartitionValues, Scalar, TableName, config::CompactorConfig};
 use streamsync_lake::{
     DataFile, Lake, OpenTableError, Replace, Replaced, StagedFile, Table,
     tables::{self, BUCKETS},
 };
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 /// The table.
 pub(crate) const TABLE: &str = "accounts";
@@ -73,6 +75,7 @@ pub(crate) async fn bring_up_to_date(
     lake_: &Lake,
     config: &CompactorConfig,
     scratch: &Scratch,
+    stop: &CancellationToken,
 ) -> Result<Option<u64>, AccountsError> {
     let mut tables = Vec::new();
     for name in SOURCES {
@@ -108,7 +111,7 @@ pub(crate) async fn bring_up_to_date(
     loop {
         let last = advance(&mut sources, config.merge_bytes);
         let old = accounts.files().await.map_err(|error| lake(TABLE, error))?;
-        let staged = compute(&accounts, &old, &last.taken, config, scratch).await?;
+        let staged = compute(&accounts, &old, &last.taken, config, scratch, stop).await?;
         let rows = staged.iter().map(StagedFile::rows).sum();
         // What was taken before the end is only not looked at again; the versions come last.
         let recorded = if last.is_last { &reached } else { &state };
@@ -223,6 +226,7 @@ async fn compute(
     taken: &[(Table, Vec<DataFile>)],
     config: &CompactorConfig,
     scratch: &Scratch,
+    stop: &CancellationToken,
 ) -> Result<Vec<StagedFile>, AccountsError> {
     if taken.iter().all(|(_, files)| files.is_empty()) {
         return Ok(Vec::new());
@@ -247,11 +251,12 @@ async fn compute(
         target_bytes: config.target_file_bytes,
         runtime: Handle::current(),
     };
-    let path = folder.path().to_owned();
     let (memory, threads) = (config.memory_bytes, config.threads);
-    let computed = tokio::task::spawn_blocking(move || {
+    let sorter = Sorter::open(folder.path(), &views.files, memory, threads);
+    let sorter = sorter.map_err(MergeError::from).map_err(Box::new)?;
+    let computed = sorter.work(stop, move |connection| {
         let mut staged = Vec::new();
-        let done = write_all(&derived, &path, memory, threads, &views, &mut staged);
+        let done = write_all(&derived, connection, &views, &mut staged);
         if done.is_err() {
             derived.runtime.block_on(derived.table.discard(&staged));
         }
@@ -281,14 +286,10 @@ fn absent(name: &str) -> String {
 
 fn write_all(
     derived: &Derived,
-    folder: &Path,
-    memory: u64,
-    threads: usize,
+    connection: &Connection,
     views: &Views,
     staged: &mut Vec<StagedFile>,
 ) -> Result<(), MergeError> {
-    let sorter = Sorter::open(folder, &views.files, memory, threads)?;
-    let connection = sorter.connection();
     for view in &views.statements {
         connection.execute_batch(view)?;
     }

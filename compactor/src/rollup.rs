@@ -24,6 +24,7 @@ use streamsync_core::{
 };
 use streamsync_lake::{DataFile, Lake, Replace, Replaced, Table, tables::PartitionBy};
 use text::Text;
+use tokio_util::sync::CancellationToken;
 
 /// The Delta metadata domain in which a table says from which day on, in days since 1970, it has its
 /// rows: those of earlier days were deleted.
@@ -100,6 +101,7 @@ impl<'a> RollupLevel<'a> {
         lake_: &Lake,
         config: &CompactorConfig,
         scratch: &Scratch,
+        stop: &CancellationToken,
     ) -> Result<Option<RolledUp>, RollupError> {
         let mut sources = Vec::new();
         for name in self.source_names()? {
@@ -142,6 +144,7 @@ impl<'a> RollupLevel<'a> {
                 sources: &sources,
                 chunk: &chunk,
                 config,
+                stop,
             };
             let computed = computation.run(scratch).await?;
             done.times += chunk.starts.len() as u64;

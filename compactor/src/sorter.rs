@@ -5,8 +5,14 @@ use duckdb::{Config, Connection, InterruptHandle};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use streamsync_lake::Table;
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+
+/// How often work that is to stop is told so.
+const INTERRUPT_EVERY: Duration = Duration::from_millis(50);
 
 /// A DuckDB that reads Parquet files of one folder and some others, and spills into the folder.
 pub(crate) struct Sorter {
@@ -41,8 +47,27 @@ impl Sorter {
         Ok(Self { connection })
     }
 
-    pub(crate) fn connection(&self) -> &Connection {
-        &self.connection
+    /// Does work on a thread that may wait, and ends it early when it is to stop: then what DuckDB is
+    /// doing fails.
+    pub(crate) async fn work<T: Send + 'static>(
+        self,
+        stop: &CancellationToken,
+        work: impl FnOnce(&Connection) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let interrupt = self.interrupt_handle();
+        let mut working = tokio::task::spawn_blocking(move || work(&self.connection));
+        tokio::select! {
+            biased;
+            done = &mut working => return done,
+            () = stop.cancelled() => {}
+        }
+        loop {
+            // Again and again: an interruption between two statements ends neither.
+            interrupt.interrupt();
+            if let Ok(done) = tokio::time::timeout(INTERRUPT_EVERY, &mut working).await {
+                return done;
+            }
+        }
     }
 
     /// By which a sort is stopped from another thread.

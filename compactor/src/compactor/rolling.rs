@@ -21,11 +21,10 @@ impl Compactor {
     ) -> Result<(), CompactError> {
         for rollup in &self.config.rollups {
             for level in RollupLevel::all(rollup) {
-                let done = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return Err(CompactError::Stopped),
-                    done = self.roll_up_level(&level) => done,
-                };
+                let done = self.roll_up_level(&level, stop).await;
+                if stop.is_cancelled() {
+                    return Err(CompactError::Stopped);
+                }
                 let name = rollup.table(level.level);
                 match done {
                     Ok(done) => {
@@ -75,23 +74,16 @@ impl Compactor {
         let Some(claim) = self.claims.claim("accounts").await? else {
             return Ok(());
         };
-        let mut done = Ok(());
         for _ in 0..TRIES {
-            let updating = accounts::bring_up_to_date(&self.lake, &self.config, &self.scratch);
-            let updated = tokio::select! {
-                biased;
-                () = stop.cancelled() => {
-                    done = Err(CompactError::Stopped);
-                    break;
-                }
-                updated = updating => updated,
-            };
+            let (config, scratch) = (&self.config, &self.scratch);
+            let updated = accounts::bring_up_to_date(&self.lake, config, scratch, stop).await;
             match updated {
                 Ok(None) => {}
                 Ok(Some(rows)) => {
                     report.accounts = rows;
                     break;
                 }
+                Err(_) if stop.is_cancelled() => break,
                 Err(error) => {
                     metrics::counter!("streamsync_compactor_failures_total", "table" => accounts::TABLE)
                         .increment(1);
@@ -101,10 +93,17 @@ impl Compactor {
             }
         }
         claim.release().await;
-        done
+        match stop.is_cancelled() {
+            true => Err(CompactError::Stopped),
+            false => Ok(()),
+        }
     }
 
-    async fn roll_up_level(&self, level: &RollupLevel<'_>) -> Result<RolledUp, CompactError> {
+    async fn roll_up_level(
+        &self,
+        level: &RollupLevel<'_>,
+        stop: &CancellationToken,
+    ) -> Result<RolledUp, CompactError> {
         let name = level.name().map_err(Box::new)?;
         let Some(claim) = self.claims.claim(&format!("rollup:{name}")).await? else {
             return Ok(RolledUp::default());
@@ -113,7 +112,7 @@ impl Compactor {
         let mut tried = Ok(());
         for _ in 0..TRIES {
             let done = level
-                .bring_up_to_date(&self.lake, &self.config, &self.scratch)
+                .bring_up_to_date(&self.lake, &self.config, &self.scratch, stop)
                 .await;
             match done {
                 Ok(Some(done)) => {

@@ -16,6 +16,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use streamsync_core::{Level, PartitionValues, config::CompactorConfig};
 use streamsync_lake::{DataFile, StagedFile, Table};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 /// One computation.
 pub(super) struct Computation<'a> {
@@ -26,6 +27,7 @@ pub(super) struct Computation<'a> {
     pub(super) sources: &'a [Table],
     pub(super) chunk: &'a Chunk,
     pub(super) config: &'a CompactorConfig,
+    pub(super) stop: &'a CancellationToken,
 }
 
 /// What came of it.
@@ -65,14 +67,13 @@ impl Computation<'_> {
             starts: self.chunk.starts.clone(),
             views,
         };
-        let path = folder.path().to_owned();
         let (memory, threads) = (self.config.memory_bytes, self.config.threads);
-        let computed = tokio::task::spawn_blocking(move || {
+        let sorter = Sorter::open(folder.path(), &computing.views.files, memory, threads)
+            .map_err(|source| sql(self.table.name(), source))?;
+        let computed = sorter.work(self.stop, move |connection| {
             let Derived { table, runtime, .. } = &computing.derived;
             let mut staged = Vec::new();
-            let sorter = Sorter::open(&path, &computing.views.files, memory, threads)
-                .map_err(|source| sql(table.name(), source))?;
-            let done = computing.run(sorter.connection(), &mut staged);
+            let done = computing.run(connection, &mut staged);
             if done.is_err() {
                 runtime.block_on(table.discard(&staged));
             }

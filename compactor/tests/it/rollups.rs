@@ -26,6 +26,7 @@ pub fn add_to(suite: &mut Suite) {
     suite.test("averages keep sum and count", averages);
     suite.test("figures outlive the rows that they come from", outlive);
     suite.test("what cannot be rolled up is named", refused);
+    suite.test("an endless rollup stops when told to", endless);
     suite.test("a rollup killed at any write counts nothing twice", killed);
 }
 
@@ -440,6 +441,24 @@ async fn refused() {
         streamsync_compactor::Compactor::open(folder.lake.clone(), claims, short, clock, silent);
     let said = opened.err().unwrap().to_string();
     assert!(said.contains("at least 62"), "{said}");
+}
+
+async fn endless() {
+    let folder = Folder::new();
+    append(&folder.lake, &[(0, 1)]).await;
+    let rows = ROWS.replace("FROM swaps", "FROM swaps, range(1000000000000)");
+    let config = one(&rows, measure(MeasureFunction::Sum));
+    let endless = compactor(&folder.lake, config, Duration::ZERO);
+    let stop = never();
+    let stopping = async {
+        // Nothing tells when DuckDB is in the middle of it.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(endless.once(&stop), stopping);
+    assert!(ended.is_err());
+    let table = folder.lake.table(&name("mine_minute")).await.unwrap();
+    assert!(table.files().await.unwrap().is_empty());
 }
 
 async fn killed() {
