@@ -183,6 +183,7 @@ async fn open(
 fn print_plan(plan: &TablePlan, files: bool) {
     let nothing = plan.expired.is_empty()
         && plan.merges.is_empty()
+        && plan.archive.is_empty()
         && plan.files.objects.is_empty()
         && plan.log.objects.is_empty();
     if nothing {
@@ -210,6 +211,11 @@ fn print_plan(plan: &TablePlan, files: bool) {
         );
         print_files(files, merge.files.iter().map(|file| file.path.as_str()));
     }
+    if !plan.archive.is_empty() {
+        let bytes: u64 = plan.archive.iter().map(|file| file.size).sum();
+        println!("  archive {} files of {bytes} bytes", plan.archive.len());
+        print_files(files, plan.archive.iter().map(|file| file.path.as_str()));
+    }
     for (what, unneeded) in [("files", &plan.files), ("log entries", &plan.log)] {
         if !unneeded.objects.is_empty() {
             println!(
@@ -233,18 +239,27 @@ fn print_files<'a>(wanted: bool, paths: impl Iterator<Item = &'a str>) {
 
 fn print_status(tables: &[TableStatus]) {
     println!(
-        "{:<22} {:>8} {:>10} {:>8} {:>8} {:>14} {:>14} {:>9}",
-        "table", "version", "partitions", "files", "small", "bytes", "to merge", "rewrites"
+        "{:<22} {:>8} {:>10} {:>8} {:>8} {:>14} {:>14} {:>14} {:>9}",
+        "table",
+        "version",
+        "partitions",
+        "files",
+        "small",
+        "bytes",
+        "archived",
+        "to merge",
+        "rewrites"
     );
     for table in tables {
         println!(
-            "{:<22} {:>8} {:>10} {:>8} {:>8} {:>14} {:>14} {:>9.2}",
+            "{:<22} {:>8} {:>10} {:>8} {:>8} {:>14} {:>14} {:>14} {:>9.2}",
             table.table.as_str(),
             table.version,
             table.partitions,
             table.files,
             table.small_files,
             table.bytes,
+            table.archived_bytes,
             table.waiting_bytes,
             table.rewrites
         );

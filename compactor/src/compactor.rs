@@ -1,5 +1,6 @@
 //! The service: what is to be done, by whom, and doing it.
 
+mod archive;
 mod cleaning;
 mod retention;
 mod rolling;
@@ -26,8 +27,8 @@ use streamsync_core::{
     with_causes,
 };
 use streamsync_lake::{
-    CheckpointError, DataFile, Lake, ListFilesError, ListTablesError, OpenTableError, ReadLogError,
-    ReplaceError, Table, VacuumError, tables,
+    ArchiveError, CheckpointError, DataFile, Lake, ListFilesError, ListTablesError, OpenTableError,
+    ReadLogError, ReplaceError, Table, VacuumError, tables,
 };
 use streamsync_registry::RegistryError;
 use tokio_util::sync::CancellationToken;
@@ -56,8 +57,24 @@ pub enum OpenCompactorError {
     #[error(transparent)]
     Scratch(#[from] ScratchError),
     /// The configuration names a table that is none.
-    #[error("compactor.keep_days names `{0}`, which is not a table of the lake")]
-    NoTable(String),
+    #[error("compactor.{setting} names `{table}`, which is not a table of the lake")]
+    NoTable {
+        /// What names it.
+        setting: &'static str,
+        /// The table.
+        table: String,
+    },
+    /// Files are to have a storage class where there are none.
+    #[error(
+        "compactor.archive_class is {class}, and the lake is at {url}, where there are no storage \
+         classes: leave it out, or use a bucket (s3://...)"
+    )]
+    NoClasses {
+        /// The class.
+        class: &'static str,
+        /// The lake.
+        url: String,
+    },
     /// Rows would be deleted that a coarser level of a rollup is still computed from.
     #[error(
         "compactor.keep_days of `{table}` is {days}: each {level} of `{rollup}` is computed from it, \
@@ -75,12 +92,17 @@ pub enum OpenCompactorError {
         /// How many days it has to be kept.
         least: u32,
     },
-    /// The configuration names a table whose rows cannot be deleted by day.
+    /// The configuration names a table whose rows are not told apart by day.
     #[error(
-        "compactor.keep_days names `{0}`, which is not cut by date: its rows are kept for ever; \
-         leave it out"
+        "compactor.{setting} names `{table}`, which is not cut by date: its rows stay where they \
+         are for ever; leave it out"
     )]
-    NotByDate(String),
+    NotByDate {
+        /// What names it.
+        setting: &'static str,
+        /// The table.
+        table: String,
+    },
 }
 
 /// Why a table was not looked after. What was done before stays done.
@@ -110,9 +132,18 @@ pub enum CompactError {
         #[source]
         source: Box<MergeError>,
     },
-    /// Old rows could not be deleted.
-    #[error("could not delete old rows")]
-    Expire(#[from] ReplaceError),
+    /// Old rows could not be deleted, or archived files not be named.
+    #[error("could not delete or move the rows of old days")]
+    Replace(#[from] ReplaceError),
+    /// Old files could not be archived.
+    #[error("could not archive old files of table `{table}`")]
+    Archive {
+        /// The table.
+        table: TableName,
+        /// The cause.
+        #[source]
+        source: Box<ArchiveError>,
+    },
     /// A rollup could not be brought up to date.
     #[error(transparent)]
     RollUp(#[from] Box<RollupError>),
@@ -146,6 +177,14 @@ impl Compactor {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, OpenCompactorError> {
         retention::check(&config)?;
+        if let Some(class) = config.archive_class
+            && lake.url().scheme() == "file"
+        {
+            return Err(OpenCompactorError::NoClasses {
+                class: class.as_str(),
+                url: lake.url().to_string(),
+            });
+        }
         Ok(Self {
             scratch: Scratch::open(config.scratch_folder.as_deref())?,
             lake,
@@ -269,6 +308,7 @@ impl Compactor {
                 break;
             }
         }
+        self.archive(&mut table, report, stop).await?;
         self.publish(&table).await?;
         // Whoever opens the table need not read of all the files that are gone.
         let many = report.files_in - merged_before >= MANY_FILES;
@@ -451,6 +491,7 @@ impl Compactor {
             let expired = self.expired(&table).await?;
             plans.push(TablePlan {
                 merges: self.merges(&files),
+                archive: self.to_archive(&table, &files),
                 files: self.unneeded_files(&table).await?,
                 log: self.unneeded_log(&table).await?,
                 expired,
@@ -478,6 +519,7 @@ impl Compactor {
         let rewritten = files
             .iter()
             .map(|file| file.size as f64 * f64::from(file.generation()));
+        let archived = files.iter().filter(|file| file.is_archived());
         let merges = self.merges(&files);
         Ok(TableStatus {
             table: table.name().clone(),
@@ -485,6 +527,7 @@ impl Compactor {
             partitions: partitions.len(),
             small_files: files.iter().filter(small).count(),
             files: files.len(),
+            archived_bytes: archived.map(|file| file.size).sum(),
             waiting_bytes: merges.iter().map(Merge::bytes).sum(),
             rewrites: rewritten.sum::<f64>() / bytes.max(1) as f64,
             bytes,
@@ -503,6 +546,10 @@ impl Compactor {
             status.small_files as f64,
         );
         set("streamsync_compactor_bytes", status.bytes as f64);
+        set(
+            "streamsync_compactor_archived_bytes",
+            status.archived_bytes as f64,
+        );
         set(
             "streamsync_compactor_waiting_bytes",
             status.waiting_bytes as f64,

@@ -24,6 +24,10 @@ pub struct Report {
     pub superseded: u64,
     /// Files whose rows were too old to be kept.
     pub expired_files: u64,
+    /// Files that were moved to the archive.
+    pub archived: u64,
+    /// Their size.
+    pub archived_bytes: u64,
     /// Tables of rollups that were brought up to date.
     pub rollups: u64,
     /// The times whose rows were computed anew in them.
@@ -59,6 +63,8 @@ impl AddAssign for Report {
         self.duplicates += other.duplicates;
         self.superseded += other.superseded;
         self.expired_files += other.expired_files;
+        self.archived += other.archived;
+        self.archived_bytes += other.archived_bytes;
         self.rollups += other.rollups;
         self.times += other.times;
         self.too_late += other.too_late;
@@ -81,6 +87,7 @@ impl fmt::Display for Report {
             (self.duplicates, "rows that were there twice left out"),
             (self.superseded, "merges that others had done"),
             (self.expired_files, "files too old to be kept"),
+            (self.archived, "files archived"),
             (self.rollups, "tables of rollups brought up to date"),
             (self.times, "times computed anew"),
             (self.too_late, "times whose rows came too late"),
@@ -107,6 +114,8 @@ pub struct TablePlan {
     pub expired: Vec<DataFile>,
     /// The merges that come next; more may come of them.
     pub merges: Vec<Merge>,
+    /// Files that are to be archived now.
+    pub archive: Vec<DataFile>,
     /// Data files that nobody needs.
     pub files: Unneeded,
     /// Entries of the log that nobody needs.
@@ -128,6 +137,8 @@ pub struct TableStatus {
     pub small_files: usize,
     /// The size of all files, in bytes.
     pub bytes: u64,
+    /// The size of the files in the archive, in bytes.
+    pub archived_bytes: u64,
     /// The bytes of files that are to be merged now.
     pub waiting_bytes: u64,
     /// How often a byte of the table was rewritten, on average.

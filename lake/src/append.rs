@@ -9,7 +9,7 @@ use crate::{
 };
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{ObjectStoreExt, buffered::BufWriter, path::Path};
+use object_store::{Attributes, ObjectStoreExt, buffered::BufWriter, path::Path};
 use std::{error::Error, ops::ControlFlow, sync::Arc};
 use streamsync_core::TableName;
 use tokio::io::AsyncWriteExt;
@@ -226,7 +226,10 @@ async fn write_files(table: &Table, batches: &[RecordBatch]) -> Result<Vec<NewFi
             table: table.name().clone(),
             source: source.into(),
         })?;
-    let puts: Vec<_> = files.iter().map(|file| put(table, file)).collect();
+    let puts: Vec<_> = files
+        .iter()
+        .map(|file| put(table, file, Attributes::new()))
+        .collect();
     let put: Result<(), AppendError> = stream::iter(puts)
         .buffer_unordered(PUTS_AT_ONCE)
         .try_collect()
@@ -239,9 +242,14 @@ async fn write_files(table: &Table, batches: &[RecordBatch]) -> Result<Vec<NewFi
 }
 
 /// Puts one file into the bucket, where nobody sees it yet.
-pub(crate) async fn put(table: &Table, file: &NewFile) -> Result<(), AppendError> {
+pub(crate) async fn put(
+    table: &Table,
+    file: &NewFile,
+    attributes: Attributes,
+) -> Result<(), AppendError> {
     let store = Arc::clone(table.lake().store());
-    let mut writer = BufWriter::with_capacity(store, file.path.clone(), PUT_PART);
+    let mut writer =
+        BufWriter::with_capacity(store, file.path.clone(), PUT_PART).with_attributes(attributes);
     let written = async {
         writer.put(file.bytes.clone()).await?;
         writer.shutdown().await

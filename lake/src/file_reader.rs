@@ -82,6 +82,14 @@ pub(crate) async fn read(
     table: &Table,
     file: &DataFile,
 ) -> Result<Vec<RecordBatch>, ReadFileError> {
+    let bytes = fetch(table, file).await?;
+    let (schema, file) = (table.schema(), file.clone());
+    let engine = table.lake().engine();
+    engine.run(move |_| decode(bytes, &schema, &file)).await
+}
+
+/// All bytes of a file, as many as the log says.
+pub(crate) async fn fetch(table: &Table, file: &DataFile) -> Result<Bytes, ReadFileError> {
     let path = object_path(table, file)?;
     let fetched = async {
         let object = table.lake().store().get(&path).await?;
@@ -95,14 +103,11 @@ pub(crate) async fn read(
         path: file.path.clone(),
         source,
     })?;
-    let bytes = found.map_err(|found| ReadFileError::Size {
+    found.map_err(|found| ReadFileError::Size {
         path: file.path.clone(),
         expected: file.size,
         found,
-    })?;
-    let (schema, file) = (table.schema(), file.clone());
-    let engine = table.lake().engine();
-    engine.run(move |_| decode(bytes, &schema, &file)).await
+    })
 }
 
 pub(crate) fn object_path(table: &Table, file: &DataFile) -> Result<Path, ReadFileError> {
@@ -129,6 +134,21 @@ fn decode(
     schema: &SchemaRef,
     file: &DataFile,
 ) -> Result<Vec<RecordBatch>, ReadFileError> {
+    let mut batches = Vec::new();
+    decode_each(bytes, schema, file, |batch| {
+        batches.push(batch);
+        Ok::<(), ReadFileError>(())
+    })?;
+    Ok(batches)
+}
+
+/// Decodes a file batch by batch; how many rows it has.
+pub(crate) fn decode_each<E: From<ReadFileError>>(
+    bytes: Bytes,
+    schema: &SchemaRef,
+    file: &DataFile,
+    mut take: impl FnMut(RecordBatch) -> Result<(), E>,
+) -> Result<u64, E> {
     let damaged = |source| ReadFileError::Parquet {
         path: file.path.clone(),
         source,
@@ -138,28 +158,26 @@ fn decode(
         .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(damaged)?;
-    let mut batches = Vec::new();
+    let mut found = 0;
     for batch in reader {
         let batch = batch.map_err(|error| damaged(error.into()))?;
+        found += batch.num_rows() as u64;
         let batch = with_partition(&batch, schema, &file.partition);
-        batches.push(batch.map_err(|source| ReadFileError::Columns {
+        take(batch.map_err(|source| ReadFileError::Columns {
             path: file.path.clone(),
             source,
-        })?);
+        })?)?;
     }
-    let found = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-    match file.rows {
-        Some(expected) if expected != found => Err(ReadFileError::Rows {
+    if let Some(expected) = file.rows.filter(|expected| *expected != found) {
+        return Err(E::from(ReadFileError::Rows {
             path: file.path.clone(),
             expected,
             found,
-        }),
-        _ => Ok(batches),
+        }));
     }
+    Ok(found)
 }
 
-/// The batch in the table's schema: partition columns from the log, the others from the file, and
-/// NULL for a column that the file was written without.
 pub(crate) fn with_partition(
     batch: &RecordBatch,
     schema: &SchemaRef,

@@ -34,6 +34,7 @@ use parquet::{
     schema::types::ColumnPath,
 };
 use std::{collections::HashMap, sync::Arc};
+use url::Url;
 
 /// Rows in a row group: the unit that readers skip and that they read in parallel. DuckDB works
 /// in vectors of 2,048 and row groups of 122,880, so this feeds it about one at a time.
@@ -195,7 +196,15 @@ fn new_file(
     let bytes = writer.into_inner()?;
     let physical = StructType::try_from_arrow(rows.schema())?;
     let statistics = collect_stats(rows, context.stats_columns(), &physical)?;
-    describe(&context, 0, bytes, rows.num_rows() as u64, statistics)
+    let folder = context.write_dir();
+    describe(
+        &context,
+        &folder,
+        0,
+        bytes.into(),
+        rows.num_rows() as u64,
+        statistics,
+    )
 }
 
 pub(crate) fn write_context(
@@ -211,20 +220,19 @@ pub(crate) fn write_context(
     context.build()
 }
 
-/// What the log is told of a file with these bytes.
+/// What the log is told of a file with these bytes in a folder.
 pub(crate) fn describe(
     context: &BoundWriteContext,
+    folder: &Url,
     generation: u32,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     rows: u64,
     statistics: StructArray,
 ) -> Result<NewFile, EncodeError> {
     let id = file_name::unique();
-    let location = context
-        .write_dir()
+    let location = folder
         .join(&file_name::data_file(id, generation))
         .map_err(Error::from)?;
-    let bytes = Bytes::from(bytes);
     let path = Path::from_url_path(location.path())?;
     let file = FileMeta::new(location, file_name::unix_millis(id), bytes.len() as u64);
     let add = build_add_file_metadata(DataFileMetadata::new(file, statistics), context)?;

@@ -60,6 +60,7 @@
 //! ```
 
 mod append;
+mod archive;
 mod check;
 mod commit;
 mod create;
@@ -84,6 +85,7 @@ pub mod tables;
 mod vacuum;
 
 pub use append::{Append, AppendError, Appended, TransactionId};
+pub use archive::ArchiveError;
 pub use check::CheckLakeError;
 pub use commit::CommitError;
 pub use create::CreateTableError;

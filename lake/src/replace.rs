@@ -6,7 +6,7 @@ use crate::{
     commit::{Change, Commit, commit},
 };
 use arrow::record_batch::RecordBatch;
-use object_store::path::Path;
+use object_store::{Attributes, path::Path};
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 /// A file in the bucket that no version of the table names yet.
@@ -19,6 +19,16 @@ pub struct StagedFile {
 }
 
 impl StagedFile {
+    /// A file that was put into the bucket.
+    pub(crate) fn of(file: NewFile) -> Self {
+        Self {
+            bytes: file.bytes.len() as u64,
+            path: file.path,
+            add: file.add,
+            rows: file.rows,
+        }
+    }
+
     /// The number of rows.
     pub fn rows(&self) -> u64 {
         self.rows
@@ -76,13 +86,8 @@ impl Table {
     ///
     /// [`AppendError::Write`].
     pub async fn stage(&self, file: NewFile) -> Result<StagedFile, AppendError> {
-        put(self, &file).await?;
-        Ok(StagedFile {
-            bytes: file.bytes.len() as u64,
-            path: file.path,
-            add: file.add,
-            rows: file.rows,
-        })
+        put(self, &file, Attributes::new()).await?;
+        Ok(StagedFile::of(file))
     }
 
     /// Deletes files that were staged for nothing, as far as that succeeds.

@@ -72,7 +72,8 @@ impl Table {
     }
 }
 
-fn kernel_values(
+/// The values of a partition as the kernel has them.
+pub(crate) fn kernel_values(
     table: &Table,
     partition: &PartitionValues,
 ) -> Result<HashMap<String, delta_kernel::expressions::Scalar>, EncodeError> {
@@ -215,8 +216,9 @@ impl SortedWriter {
         };
         let file = describe(
             &self.context,
+            &self.context.write_dir(),
             self.generation,
-            bytes,
+            bytes.into(),
             current.rows,
             statistics,
         )?;

@@ -13,24 +13,13 @@ use streamsync_lake::{
     tables::{self, PartitionBy},
 };
 
-/// Whether rows can be deleted as configured.
+/// Whether rows can be deleted and archived as configured.
 pub(super) fn check(config: &CompactorConfig) -> Result<(), OpenCompactorError> {
+    for table in config.archive_days.keys() {
+        check_table(config, "archive_days", table)?;
+    }
     for (table, &days) in &config.keep_days {
-        match tables::definition(table).map(|definition| definition.partition_by) {
-            Some(PartitionBy::Date) => {}
-            Some(PartitionBy::Bucket(_)) => {
-                return Err(OpenCompactorError::NotByDate(table.clone()));
-            }
-            None => {
-                let known = config.rollups.iter().any(|rollup| {
-                    let mut levels = rollup.levels.iter();
-                    levels.any(|level| rollup.table(*level) == *table)
-                });
-                if !known {
-                    return Err(OpenCompactorError::NoTable(table.clone()));
-                }
-            }
-        }
+        check_table(config, "keep_days", table)?;
         for reader in config.rollups.iter().flat_map(RollupLevel::all) {
             let least = least_days(reader.level);
             if reader.reads(table) && days < least {
@@ -45,6 +34,25 @@ pub(super) fn check(config: &CompactorConfig) -> Result<(), OpenCompactorError> 
         }
     }
     Ok(())
+}
+
+/// Whether there is such a table, and its rows are told apart by day.
+fn check_table(
+    config: &CompactorConfig,
+    setting: &'static str,
+    table: &str,
+) -> Result<(), OpenCompactorError> {
+    let rollup = config.rollups.iter().any(|rollup| {
+        let mut levels = rollup.levels.iter();
+        levels.any(|level| rollup.table(*level) == table)
+    });
+    let table = table.to_owned();
+    match tables::definition(&table).map(|definition| definition.partition_by) {
+        Some(PartitionBy::Date) => Ok(()),
+        Some(PartitionBy::Bucket(_)) => Err(OpenCompactorError::NotByDate { setting, table }),
+        None if rollup => Ok(()),
+        None => Err(OpenCompactorError::NoTable { setting, table }),
+    }
 }
 
 /// For how many days rows must be kept that a level is computed from: as long as the time that it

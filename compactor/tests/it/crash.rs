@@ -17,13 +17,13 @@ pub fn add_to(suite: &mut Suite) {
 }
 
 /// Enough for merges of two generations, a checkpoint, and a log to clean.
-const APPENDS: u64 = 24;
+const APPENDS: u64 = 16;
 
 fn lake_on(store: Arc<dyn object_store::ObjectStore>) -> Lake {
     Lake::with_store(Url::parse("memory:///dying").unwrap(), store).unwrap()
 }
 
-/// A compactor that does all of its work: merges, a checkpoint, deletions.
+/// A compactor that does all of its work: merges, an archive, a checkpoint, deletions.
 fn config_of_all() -> CompactorConfig {
     CompactorConfig {
         // Several merges, of two generations.
@@ -31,6 +31,7 @@ fn config_of_all() -> CompactorConfig {
         merge_bytes: 8 << 10,
         fan_in: 3,
         checkpoint_commits: 10,
+        archive_days: [("log_messages".to_owned(), 1)].into(),
         ..config()
     }
 }
@@ -50,7 +51,7 @@ async fn killed() {
     let report = later.once(&CancellationToken::new()).await.unwrap();
     let writes = usize::MAX - whole.left();
     assert!(
-        report.merges > 1 && report.checkpoints == 1 && report.deleted > 24,
+        report.merges > 1 && report.archived > 1 && report.checkpoints == 1 && report.deleted > 16,
         "{report}"
     );
     assert!(writes > 30, "{writes}");
@@ -101,6 +102,7 @@ async fn killed() {
         );
         let plan = later.plan().await.unwrap();
         assert!(plan[0].merges.is_empty() && plan[0].files.objects.is_empty());
+        assert!(plan[0].archive.is_empty());
         let named = table.files().await.unwrap().len();
         assert_eq!(data_files(&store).await, named, "killed at write {at}");
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod accounts;
+mod archive;
 mod crash;
 mod fixture;
 mod merging;
@@ -14,6 +15,7 @@ use streamsync_testing::Suite;
 fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
     merging::add_to(&mut suite);
+    archive::add_to(&mut suite);
     crash::add_to(&mut suite);
     rollups::add_to(&mut suite);
     accounts::add_to(&mut suite);

@@ -205,9 +205,12 @@ async fn wrong_table() {
     };
     assert!(matches!(
         open("signatures"),
-        OpenCompactorError::NotByDate(_)
+        OpenCompactorError::NotByDate { .. }
     ));
-    assert!(matches!(open("sinatures"), OpenCompactorError::NoTable(_)));
+    assert!(matches!(
+        open("sinatures"),
+        OpenCompactorError::NoTable { .. }
+    ));
 }
 
 async fn stopped() {

@@ -84,20 +84,22 @@ async fn readers(python: PathBuf) {
             let config = CompactorConfig {
                 fan_in: 3,
                 merge_bytes: 64 << 10,
-                every_s: 0,
+                every_s: 1,
+                archive_days: [("log_messages".to_owned(), 1)].into(),
                 ..config()
             };
             compactor(&lake, config, Duration::ZERO).run(&stop).await;
         })
     };
-    // As long as there is something to merge, and once more after.
+    // As long as there is something to merge and to archive, and once more after.
     let mut seen = 0;
     loop {
-        let files = table.files().await.unwrap().len();
+        let files = table.files().await.unwrap();
+        let archived = files.iter().all(|file| file.is_archived());
         assert_eq!(reader.read(), expected);
         assert_eq!(by_duckdb(&table).await, expected);
         seen += 1;
-        if files < 6 {
+        if files.len() < 6 && archived {
             break;
         }
         table = table.refresh().await.unwrap();

@@ -1,6 +1,9 @@
 //! How the lake is kept in shape.
 
-use super::rollup::{RollupConfig, shipped};
+use super::{
+    rollup::{RollupConfig, shipped},
+    storage_class::StorageClass,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -42,6 +45,10 @@ pub struct CompactorConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// For how many days rows are kept, by table; for ever where a table is not named.
     pub keep_days: BTreeMap<String, u32>,
+    /// After how many days files are moved to the table's folder `archive/`, by table.
+    pub archive_days: BTreeMap<String, u32>,
+    /// The storage class of archived files; that of all others by default.
+    pub archive_class: Option<StorageClass>,
     /// What is rolled up. Those that are named replace the ones that are shipped.
     pub rollups: Vec<RollupConfig>,
 }
@@ -64,6 +71,8 @@ impl Default for CompactorConfig {
             settled_after_s: 3_600,
             metrics_listen: None,
             keep_days: BTreeMap::new(),
+            archive_days: BTreeMap::new(),
+            archive_class: None,
             rollups: shipped(),
         }
     }
@@ -94,8 +103,15 @@ impl CompactorConfig {
         if self.checkpoint_commits == 0 {
             faults.push("compactor.checkpoint_commits is 0; it must be at least 1".to_owned());
         }
-        if self.lease_s == 0 {
-            faults.push("compactor.lease_s is 0; it must be at least 1".to_owned());
+        for (name, value) in [
+            ("every_s", self.every_s),
+            ("lease_s", self.lease_s),
+            ("vacuum_every_s", self.vacuum_every_s),
+            ("accounts_every_s", self.accounts_every_s),
+        ] {
+            if value == 0 {
+                faults.push(format!("compactor.{name} is 0; it must be at least 1"));
+            }
         }
         if self.promise() <= longest_query {
             faults.push(format!(
@@ -119,6 +135,25 @@ impl CompactorConfig {
                      ever"
                 ));
             }
+        }
+        for (table, days) in &self.archive_days {
+            if *days == 0 {
+                faults.push(format!(
+                    "compactor.archive_days of `{table}` is 0; it must be at least 1"
+                ));
+            }
+            if self.keep_days.get(table).is_some_and(|kept| kept <= days) {
+                faults.push(format!(
+                    "compactor.archive_days of `{table}` is {days}, when its rows are deleted already \
+                     (compactor.keep_days)"
+                ));
+            }
+        }
+        if self.archive_class.is_some() && self.archive_days.is_empty() {
+            faults.push(
+                "compactor.archive_class is set, and no table has compactor.archive_days"
+                    .to_owned(),
+            );
         }
     }
 }
