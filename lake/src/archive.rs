@@ -25,7 +25,7 @@ pub enum ArchiveError {
     Encode(EncodeError),
     /// The copy could not be put into the bucket.
     #[error(transparent)]
-    Put(#[from] AppendError),
+    Put(#[from] Box<AppendError>),
 }
 
 impl<E: Into<EncodeError>> From<E> for ArchiveError {
@@ -65,7 +65,9 @@ impl Table {
             .map(|class| (Attribute::StorageClass, class.to_owned()))
             .into_iter()
             .collect();
-        append::put(self, &copy, attributes).await?;
+        append::put(self, &copy, attributes)
+            .await
+            .map_err(Box::new)?;
         Ok(StagedFile::of(copy))
     }
 }
