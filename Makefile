@@ -7,7 +7,7 @@ export DUCKDB
 features := $(if $(filter bundled,$(DUCKDB)),--features bundled)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench race compact clean
+.PHONY: help setup demo test check bench race compact settle clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ race: setup ## Measure a router with five workers, and simulate large networks
 compact: setup ## Measure the compactor on many small files; FILES=1000 for fewer
 	@STREAMSYNC_BENCH_PYTHON="$$PWD/.deps/python/bin/python" \
 		cargo run --release --package streamsync-bench-compactor $(features) -- --files $(or $(FILES),10000)
+
+settle: setup ## Measure the Merkle tree of 100,000 rewards
+	@cargo run --release --package streamsync-bench-settlement
 
 clean: ## Delete what was built and downloaded
 	@localstack/stop

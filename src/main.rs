@@ -14,6 +14,7 @@ mod router;
 mod security;
 mod serve;
 mod settings;
+mod settlement;
 mod signing;
 mod worker;
 
@@ -44,6 +45,9 @@ enum Command {
     /// Keep the lake sorted, merged and small.
     #[command(subcommand)]
     Compactor(compactor::CompactorCommand),
+    /// Pay workers for their answers, on Solana.
+    #[command(subcommand)]
+    Settlement(settlement::SettlementCommand),
     /// Ask a router a question.
     Query(query::Args),
     /// Make, list, rotate and revoke the API keys of clients.
@@ -79,6 +83,7 @@ async fn main() -> ExitCode {
         Command::Worker(args) => worker::run(args).await,
         Command::Ingest(args) => ingest::run(args).await,
         Command::Compactor(command) => compactor::run(command).await,
+        Command::Settlement(command) => settlement::run(command).await,
         Command::Query(args) => query::run(args).await,
         Command::Keys(command) => keys::run(command).await,
         Command::Credit(command) => credit::run(command).await,

@@ -12,6 +12,7 @@ mod race;
 mod redis;
 mod rollup;
 mod router;
+mod settlement;
 mod storage_class;
 mod telemetry;
 mod tls;
@@ -26,6 +27,7 @@ pub use race::{Policy, RaceConfig};
 pub use redis::RedisConfig;
 pub use rollup::{MeasureConfig, MeasureFunction, RollupConfig};
 pub use router::RouterConfig;
+pub use settlement::SettlementConfig;
 pub use storage_class::StorageClass;
 pub use telemetry::{LogFormat, TelemetryConfig};
 pub use tls::TlsConfig;
@@ -58,6 +60,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// How credit is lent to routers.
     pub credit: CreditConfig,
+    /// How workers are paid.
+    pub settlement: SettlementConfig,
     /// What queries cost.
     pub price: PriceConfig,
     /// How routers and workers know each other.
@@ -134,6 +138,7 @@ impl Config {
         self.worker.faults(&mut faults);
         let longest_query = Duration::from_millis(self.router.max_deadline_ms);
         self.compactor.faults(longest_query, &mut faults);
+        self.settlement.faults(&mut faults);
         if faults.is_empty() {
             Ok(())
         } else {

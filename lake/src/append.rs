@@ -173,6 +173,26 @@ impl Table {
     }
 }
 
+impl Table {
+    /// The version of the last transaction of an application; `None` before the first.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Transactions`].
+    pub async fn transaction(&self, app_id: &str) -> Result<Option<i64>, AppendError> {
+        let snapshot = Arc::clone(self.snapshot());
+        let app_id = app_id.to_owned();
+        let engine = self.lake().engine();
+        engine
+            .run(move |engine| snapshot.get_app_id_version(&app_id, engine))
+            .await
+            .map_err(|source| AppendError::Transactions {
+                table: self.name().clone(),
+                source: plain(source),
+            })
+    }
+}
+
 /// Whether the table has this append already.
 async fn already(table: &Table, append: &Append) -> Result<Option<Appended>, AppendError> {
     let done = || {
@@ -181,16 +201,7 @@ async fn already(table: &Table, append: &Append) -> Result<Option<Appended>, App
         }))
     };
     if let Some(TransactionId { app_id, version }) = &append.transaction {
-        let snapshot = Arc::clone(table.snapshot());
-        let app_id = app_id.clone();
-        let engine = table.lake().engine();
-        let recorded = engine
-            .run(move |engine| snapshot.get_app_id_version(&app_id, engine))
-            .await
-            .map_err(|source| AppendError::Transactions {
-                table: table.name().clone(),
-                source: plain(source),
-            })?;
+        let recorded = table.transaction(app_id).await?;
         if recorded.is_some_and(|recorded| recorded >= *version) {
             return done();
         }

@@ -13,7 +13,9 @@ mod blocks;
 mod evidence;
 mod instructions;
 mod log_messages;
+mod receipts;
 mod rewards;
+mod settlements;
 mod signatures;
 mod swaps;
 mod token_balances;
@@ -111,15 +113,17 @@ pub fn definitions() -> &'static [TableDefinition] {
             accounts::definition(),
             evidence::definition(),
             admin_log::definition(),
+            receipts::definition(),
+            settlements::definition(),
         ]
     });
     &DEFINITIONS
 }
 
-/// Whether clients may ask for a table. What administrators did is for those who read the bucket
-/// itself.
+/// Whether clients may ask for a table. What administrators did, and what other clients asked, is
+/// for those who read the bucket itself.
 pub fn is_public(name: &str) -> bool {
-    name != "admin_log"
+    !matches!(name, "admin_log" | "receipts")
 }
 
 /// The definition of one table.
@@ -167,8 +171,12 @@ fn token_amount(name: &str) -> Field {
 }
 
 fn block_time() -> Field {
+    nullable(instant("block_time"))
+}
+
+fn instant(name: &str) -> Field {
     let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    Field::new("block_time", utc, true)
+    Field::new(name, utc, false)
 }
 
 fn nullable(field: Field) -> Field {

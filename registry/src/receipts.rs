@@ -102,6 +102,16 @@ impl Registry {
         let entries = entries.query_async(&mut self.redis()).await;
         Ok(filed(entries.map_err(self.failed("read receipts"))?))
     }
+
+    /// Forgets receipts of all clients, by their places.
+    pub async fn forget_receipts(&self, ids: &[String]) -> Result<(), RegistryError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let deleted = self.redis().xdel(self.key("receipts"), ids).await;
+        let _count: u64 = deleted.map_err(self.failed("forget settled receipts"))?;
+        Ok(())
+    }
 }
 
 fn range(stream: &str, after: Option<&str>, most: usize) -> redis::Cmd {

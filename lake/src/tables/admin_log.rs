@@ -1,7 +1,6 @@
 //! The table `admin_log`.
 
-use super::{PartitionBy, TableDefinition, date, schema, text};
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use super::{PartitionBy, TableDefinition, date, instant, schema, text};
 
 pub(super) fn definition() -> TableDefinition {
     TableDefinition {
@@ -9,11 +8,7 @@ pub(super) fn definition() -> TableDefinition {
         description: "one row per administrative act; not for clients",
         schema: schema([
             date(),
-            Field::new(
-                "done_at",
-                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-                false,
-            ),
+            instant("done_at"),
             // The name of an API key, or `user@host` for the command.
             text("actor"),
             // An address, or `command`.

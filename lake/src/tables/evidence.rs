@@ -1,7 +1,6 @@
 //! The table `evidence`.
 
-use super::{PartitionBy, TableDefinition, date, integer, nullable, schema, text};
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use super::{PartitionBy, TableDefinition, date, instant, integer, nullable, schema, text};
 
 pub(super) fn definition() -> TableDefinition {
     TableDefinition {
@@ -9,11 +8,7 @@ pub(super) fn definition() -> TableDefinition {
         description: "one row per worker found to have answered a query wrongly",
         schema: schema([
             date(),
-            Field::new(
-                "found_at",
-                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-                false,
-            ),
+            instant("found_at"),
             text("worker"),
             // `wrong-answer`: its signature proves it. `dishonest`: a router saw it.
             text("offence"),

@@ -1,0 +1,237 @@
+//! Who pays for transactions, and what they do.
+
+use crate::{
+    Batch, Chain, ChainError, Silent, Step, Steps, SubmitError,
+    chain::check,
+    submit::{Sending, sign, submit},
+};
+use anchor_lang::solana_program::instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_pubkey::Pubkey;
+use solana_signer::Signer;
+use spl_associated_token_account_interface::instruction::create_associated_token_account_idempotent;
+use std::{collections::BTreeSet, sync::Arc};
+use streamsync_core::Amount;
+use strm::{
+    ProvenReward,
+    client::NetworkAddress,
+    state::{self, PAGE_LEAVES},
+};
+
+/// The most bytes of a transaction: what fits into one packet.
+const TRANSACTION_BYTES: usize = 1_232;
+/// The compute units of a settlement, and of a claim with the making of a token account; several
+/// times what they took in tests.
+const SETTLE_UNITS: u32 = 200_000;
+const CLAIM_UNITS: u32 = 100_000;
+/// The most claims in one transaction.
+const MOST_CLAIMS: usize = 10;
+
+/// A key that pays for transactions in a network.
+pub(crate) struct Wallet {
+    chain: Chain,
+    payer: Keypair,
+    sending: Sending,
+    steps: Arc<dyn Steps>,
+}
+
+/// What became of claims.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ClaimReport {
+    /// Rewards that were claimed.
+    pub claimed: u64,
+    /// What they are.
+    pub amount: Amount,
+    /// The transactions.
+    pub transactions: u64,
+    /// Rewards that could not be claimed.
+    pub failed: u64,
+}
+
+impl Wallet {
+    pub(crate) fn new(chain: Chain, payer: Keypair, sending: Sending) -> Self {
+        Self {
+            chain,
+            payer,
+            sending,
+            steps: Arc::new(Silent),
+        }
+    }
+
+    /// Tells somebody of each step.
+    pub(crate) fn told(&mut self, steps: Arc<dyn Steps>) {
+        self.steps = steps;
+    }
+
+    /// The address of the key.
+    pub(crate) fn payer(&self) -> Pubkey {
+        self.payer.pubkey()
+    }
+
+    /// The network.
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Settles a batch, unless it is settled; either way it is finalized after that.
+    pub(crate) async fn settle(&self, batch: &Batch) -> Result<state::Batch, ChainError> {
+        let number = batch.header.batch;
+        let settler = self.payer.pubkey();
+        let instruction = self
+            .chain
+            .address()
+            .settle_batch(settler, number, batch.settlement());
+        let submitted = submit(
+            self.chain.rpc(),
+            &self.payer,
+            &[instruction],
+            SETTLE_UNITS,
+            self.sending,
+            self.steps.as_ref(),
+        )
+        .await;
+        self.steps.before(Step::Check).await;
+        // Whatever became of this transaction, another may have settled the batch.
+        if let Some(settled) = self.chain.batch(number).await? {
+            check(batch, &settled)?;
+            return Ok(settled);
+        }
+        let source = match submitted {
+            Err(source) => source,
+            Ok(_) => {
+                return Err(ChainError::NotThere {
+                    what: "batch",
+                    address: self.chain.address().batch(number),
+                });
+            }
+        };
+        Err(ChainError::Submit {
+            action: format!("settle batch {number}"),
+            source,
+        })
+    }
+
+    /// Claims rewards of a batch for their recipients, as many in a transaction as fit. Token
+    /// accounts that are missing are made. What fails is counted, and the rest goes on.
+    pub(crate) async fn claim(
+        &self,
+        batch: &Batch,
+        places: &BTreeSet<u32>,
+    ) -> Result<ClaimReport, ChainError> {
+        let tree = batch.tree();
+        let rewards = &batch.header.rewards;
+        let proven: Vec<(Pubkey, ProvenReward)> = places
+            .iter()
+            .filter_map(|place| tree.prove(rewards, *place))
+            .collect();
+        let missing = self.missing_accounts(&proven).await?;
+        let mut report = ClaimReport::default();
+        let mut rest = proven.as_slice();
+        while !rest.is_empty() {
+            let (count, instructions) = self.pack(batch.header.batch, rest, &missing);
+            let (now, later) = rest.split_at(count);
+            rest = later;
+            self.steps.before(Step::Claim).await;
+            let units = CLAIM_UNITS * u32::try_from(count).unwrap_or(u32::MAX);
+            let submitted = submit(
+                self.chain.rpc(),
+                &self.payer,
+                &instructions,
+                units,
+                self.sending,
+                self.steps.as_ref(),
+            )
+            .await;
+            match submitted {
+                Ok(_) => {
+                    report.claimed += count as u64;
+                    report.amount.0 += now.iter().map(|(_, one)| one.amount).sum::<u64>();
+                    report.transactions += 1;
+                }
+                Err(source @ SubmitError::Refused { .. }) => {
+                    let first = now.first().map(|(to, _)| to.to_string());
+                    tracing::warn!(
+                        batch = batch.header.batch, recipients = count, first, cause = %source,
+                        "could not claim rewards"
+                    );
+                    report.failed += count as u64;
+                }
+                Err(source) => {
+                    let action = format!("claim rewards of batch {}", batch.header.batch);
+                    return Err(ChainError::Submit { action, source });
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// The recipients who have no token account yet.
+    async fn missing_accounts(
+        &self,
+        proven: &[(Pubkey, ProvenReward)],
+    ) -> Result<BTreeSet<Pubkey>, ChainError> {
+        let address = self.chain.address();
+        let tokens: Vec<_> = proven.iter().map(|(to, _)| address.tokens(to)).collect();
+        let exist = self.chain.exist(&tokens).await?;
+        let missing = proven.iter().zip(exist).filter(|(_, exists)| !exists);
+        Ok(missing.map(|((to, _), _)| *to).collect())
+    }
+
+    /// As many of the first rewards as fit into one transaction, at least one, with what it does.
+    fn pack(
+        &self,
+        number: u64,
+        proven: &[(Pubkey, ProvenReward)],
+        missing: &BTreeSet<Pubkey>,
+    ) -> (usize, Vec<Instruction>) {
+        let page = |at: usize| proven.get(at).map(|(_, one)| one.index / PAGE_LEAVES);
+        let mut packed = (1, self.claiming(number, &proven[..1], missing));
+        for count in 2..=proven.len().min(MOST_CLAIMS) {
+            if page(count - 1) != page(0) {
+                break;
+            }
+            let more = self.claiming(number, &proven[..count], missing);
+            // What the limit and the price of compute units take comes on top.
+            if size(&self.payer, &more) + 60 > TRANSACTION_BYTES {
+                break;
+            }
+            packed = (count, more);
+        }
+        packed
+    }
+
+    fn claiming(
+        &self,
+        number: u64,
+        proven: &[(Pubkey, ProvenReward)],
+        missing: &BTreeSet<Pubkey>,
+    ) -> Vec<Instruction> {
+        let NetworkAddress {
+            mint,
+            token_program,
+            ..
+        } = self.chain.address();
+        let payer = self.payer.pubkey();
+        let recipients = proven.iter().map(|(to, _)| to);
+        let mut instructions: Vec<_> = recipients
+            .filter(|to| missing.contains(to))
+            .map(|to| create_associated_token_account_idempotent(&payer, to, &mint, &token_program))
+            .collect();
+        let claim = self
+            .chain
+            .address()
+            .claim_many(payer, number, proven.to_vec());
+        instructions.push(claim);
+        instructions
+    }
+}
+
+/// The bytes of a transaction with these instructions.
+fn size(payer: &Keypair, instructions: &[Instruction]) -> usize {
+    let signed = sign(payer, instructions, Default::default());
+    signed
+        .ok()
+        .and_then(|transaction| bincode::serialized_size(&transaction).ok())
+        .and_then(|size| usize::try_from(size).ok())
+        .unwrap_or(usize::MAX / 2)
+}

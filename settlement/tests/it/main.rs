@@ -1,0 +1,21 @@
+//! Settling in a real bank, with a real Redis, over a lake in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../../../programs/strm/tests/it/bank.rs"]
+#[allow(dead_code, reason = "the tests of the program need more of it")]
+mod bank;
+mod checking;
+mod crashes;
+mod faulty_node;
+mod network;
+mod settling;
+
+use streamsync_testing::Suite;
+
+fn main() -> std::process::ExitCode {
+    let mut suite = Suite::new();
+    settling::add_to(&mut suite);
+    crashes::add_to(&mut suite);
+    checking::add_to(&mut suite);
+    suite.run()
+}
