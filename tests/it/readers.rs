@@ -9,7 +9,7 @@ import sys
 from deltalake import DeltaTable, QueryBuilder
 table = DeltaTable(sys.argv[1])
 names = {field.name for field in table.schema().fields}
-column = next(name for name in ('slot', 'pubkey', 'worker') if name in names)
+column = next(name for name in ('slot', 'pubkey', 'worker', 'batch') if name in names)
 rows = QueryBuilder().register('t', table).execute(f'select count({column}) as n from t')
 print(rows.read_all()['n'][0].as_py())
 ";
