@@ -56,7 +56,7 @@ fn compactor(lake: &Path, redis: &Redis, what: &str) -> Command {
     let mut command = streamsync();
     command
         .env("STREAMSYNC_COMPACTOR__FAN_IN", "2")
-        .env("STREAMSYNC_COMPACTOR__EVERY_S", "0")
+        .env("STREAMSYNC_COMPACTOR__EVERY_S", "1")
         .env("STREAMSYNC_COMPACTOR__LEASE_S", "1")
         .args(["compactor", what, "--redis-url", &redis.url(), "--bucket"])
         .arg(lake)
