@@ -16,6 +16,8 @@ use streamsync_settlement::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// Where a node on this machine listens.
+const LOCAL_NODE: &str = "http://127.0.0.1:8899";
 /// For how long a scraper's connection is waited for, and how many there may be.
 const METRICS: (Duration, usize) = (Duration::from_secs(5), 64);
 
@@ -153,10 +155,14 @@ fn keypair_of(config: &Config) -> Result<Keypair, SettlementFailure> {
     })
 }
 
-fn node(config: &Config) -> Arc<JsonRpc> {
+fn node(config: &Config) -> Result<Arc<JsonRpc>, Failure> {
     let settlement = &config.settlement;
     let timeout = Duration::from_millis(settlement.rpc_timeout_ms);
-    Arc::new(JsonRpc::new(settlement.rpc_url.clone(), timeout))
+    let url = match &settlement.rpc_url {
+        Some(url) => url.clone(),
+        None => LOCAL_NODE.parse()?,
+    };
+    Ok(Arc::new(JsonRpc::new(&url, timeout)))
 }
 
 async fn open(config: &Config, keypair: Keypair) -> Result<Settler, Failure> {
@@ -169,7 +175,7 @@ async fn open(config: &Config, keypair: Keypair) -> Result<Settler, Failure> {
     )]
     let holder = Uuid::new_v4();
     let settler = Settler::open(
-        node(config),
+        node(config)?,
         network_of(config)?,
         keypair,
         (lake, registry),
@@ -267,7 +273,7 @@ fn claimed(report: &ClaimReport) -> String {
 }
 
 async fn chain_of(config: &Config) -> Result<Chain, Failure> {
-    Ok(Chain::open(node(config), network_of(config)?).await?)
+    Ok(Chain::open(node(config)?, network_of(config)?).await?)
 }
 
 async fn status(args: LookArgs) -> Result<ExitCode, Failure> {

@@ -22,6 +22,8 @@ pub struct Collected {
     pub missing: BTreeMap<WorkerId, u64>,
     /// How many entries are not signed by a router that is to be settled.
     pub strange: u64,
+    /// The place of the last entry before the first that is not settled.
+    pub settled_up_to: Option<String>,
 }
 
 /// Why receipts could not be collected.
@@ -38,18 +40,22 @@ pub enum CollectError {
 /// Collects the receipts after those that are settled, without gaps for each router. What comes
 /// after a gap waits until it is closed. Only what a router has signed takes a number, so that nobody
 /// can keep a receipt out by writing another of its number.
+///
+/// Entries up to and including the one at `from` are known to be settled, and are not looked at.
 pub(crate) async fn collect(
     registry: &Registry,
     routers: &BTreeSet<WorkerId>,
     settled: &BTreeMap<WorkerId, u64>,
     most: usize,
+    from: Option<String>,
 ) -> Result<Collected, CollectError> {
     let mut found: BTreeMap<(WorkerId, u64), (String, SignedReceipt)> = BTreeMap::new();
     let mut collected = Collected {
         routers: settled.clone(),
         ..Collected::default()
     };
-    let mut after: Option<String> = None;
+    collected.settled_up_to.clone_from(&from);
+    let mut after = from;
     while found.len() < most {
         let filed = registry.receipts(after.as_deref(), AT_ONCE).await?;
         let Some(last) = filed.last() else {
@@ -60,11 +66,11 @@ pub(crate) async fn collect(
         let read = tokio::task::spawn_blocking(move || {
             let read = filed.into_iter().map(|filed| {
                 let signed = genuine(&filed.receipt);
-                (filed.receipt, signed)
+                (filed.id, filed.receipt, signed)
             });
             read.collect::<Vec<_>>()
         });
-        for (line, signed) in read.await? {
+        for (id, line, signed) in read.await? {
             let signed = signed.filter(|signed| routers.contains(&signed.receipt.router));
             let Some(signed) = signed else {
                 collected.strange += 1;
@@ -73,6 +79,8 @@ pub(crate) async fn collect(
             let (router, number) = (signed.receipt.router, signed.receipt.number);
             if number > settled.get(&router).copied().unwrap_or_default() {
                 found.entry((router, number)).or_insert((line, signed));
+            } else if found.is_empty() {
+                collected.settled_up_to = Some(id);
             }
         }
     }

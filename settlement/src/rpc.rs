@@ -12,6 +12,7 @@ use solana_rpc_client_api::{
 use solana_transaction::Transaction;
 use solana_transaction_error::TransactionError;
 use std::time::Duration;
+use streamsync_core::SecretUrl;
 
 /// What a transaction is recorded with.
 pub type Signature = solana_transaction::Signature;
@@ -95,10 +96,13 @@ const LOG_LINES: usize = 4;
 
 impl JsonRpc {
     /// A node. Nothing is asked of it yet.
-    pub fn new(url: String, timeout: Duration) -> Self {
+    pub fn new(url: &SecretUrl, timeout: Duration) -> Self {
         let finalized = CommitmentConfig::finalized();
-        let client = RpcClient::new_with_timeout_and_commitment(url.clone(), timeout, finalized);
-        Self { client, url }
+        let whole = url.expose().to_string();
+        Self {
+            client: RpcClient::new_with_timeout_and_commitment(whole, timeout, finalized),
+            url: url.to_string(),
+        }
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(ClientError) -> RpcError + use<> {
@@ -108,7 +112,11 @@ impl JsonRpc {
             None => RpcError::Failed {
                 action,
                 url,
-                source: Box::new(error),
+                source: match *error.kind {
+                    // It would repeat the URL, which may hold a key.
+                    ErrorKind::Reqwest(error) => Box::new(error.without_url()),
+                    other => Box::new(other),
+                },
             },
         }
     }

@@ -11,9 +11,14 @@ use crate::{
     submit::Sending,
     wallet::Wallet,
 };
+use rand::Rng;
 use solana_keypair::Keypair;
 use solana_pubkey::Pubkey;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use streamsync_core::{
     Amount, WorkerId, clock::SharedClock, config::SettlementConfig, with_causes,
 };
@@ -30,6 +35,11 @@ const SHARES: [u16; 4] = [5_000, 2_000, 2_000, 1_000];
 /// How many entries are looked at and forgotten in Redis at once.
 const AT_ONCE: usize = 1_000;
 
+/// Every so many times all receipts in Redis are looked at.
+const CURSOR_USES: u32 = 12;
+/// How long it waits after a failure, at first; then twice as long each time.
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+
 /// Settles receipts. Any number of them may run: one at a time works, and if two do, one batch of
 /// each number is written, and the chain takes it once.
 pub struct Settler {
@@ -40,6 +50,14 @@ pub struct Settler {
     clock: SharedClock,
     holder: Uuid,
     steps: Arc<dyn Steps>,
+    cursor: Mutex<Cursor>,
+}
+
+/// Where collecting begins, so that settled receipts that stay in Redis are not read each time.
+#[derive(Default)]
+struct Cursor {
+    settled_up_to: Option<String>,
+    used: u32,
 }
 
 /// What was done.
@@ -149,6 +167,7 @@ impl Settler {
             clock,
             holder,
             steps: Arc::new(Silent),
+            cursor: Mutex::default(),
         })
     }
 
@@ -172,6 +191,7 @@ impl Settler {
     /// Goes on until told to stop, which it does between two steps that matter: what was begun is
     /// finished by whoever settles next. An interval that was missed is caught up with the next.
     pub async fn run(&self, stop: &CancellationToken) {
+        let mut failures = 0;
         loop {
             let outcome = tokio::select! {
                 biased;
@@ -179,6 +199,10 @@ impl Settler {
                 outcome = self.once() => outcome,
             };
             let mut again = false;
+            failures = match outcome {
+                Ok(_) => 0,
+                Err(_) => failures + 1,
+            };
             match outcome {
                 Ok(Outcome::Settled {
                     batch,
@@ -200,9 +224,13 @@ impl Settler {
             if again {
                 continue;
             }
+            let wait = match failures {
+                0 => self.interval().await,
+                _ => retry_after(failures, self.interval().await),
+            };
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(self.interval().await) => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
         self.release().await;
@@ -312,13 +340,20 @@ impl Settler {
         };
         self.steps.before(Step::Collect).await;
         let settled = before.as_ref().map(|before| before.routers.clone());
+        let from = self.collect_from();
         let collected = collect(
             &self.registry,
             &self.config.routers,
             &settled.unwrap_or_default(),
             self.config.most_receipts,
+            from,
         )
         .await?;
+        self.cursor().settled_up_to = match collected.missing.is_empty() {
+            true => collected.settled_up_to.clone(),
+            // It may lie before.
+            false => None,
+        };
         metrics::gauge!("streamsync_settlement_strange_receipts").set(collected.strange as f64);
         metrics::gauge!("streamsync_settlement_incomplete_routers")
             .set(collected.missing.len() as f64);
@@ -362,6 +397,21 @@ impl Settler {
         }
         // Somebody else has written one, or an attempt of ours has come through unseen.
         self.read(number).await
+    }
+
+    fn cursor(&self) -> MutexGuard<'_, Cursor> {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where to begin collecting. Now and then that is the beginning: a Redis that has lost
+    /// everything and whose clock went back would have new receipts before the cursor.
+    fn collect_from(&self) -> Option<String> {
+        let mut cursor = self.cursor();
+        cursor.used += 1;
+        if cursor.used.is_multiple_of(CURSOR_USES) {
+            cursor.settled_up_to = None;
+        }
+        cursor.settled_up_to.clone()
     }
 
     /// Adds all settled batches up to a number to the lake that are not in it.
@@ -459,6 +509,15 @@ impl Settler {
         metrics::counter!("streamsync_settlement_base_units_total").increment(batch.header.total.0);
         metrics::gauge!("streamsync_settlement_last_batch").set(batch.header.batch as f64);
     }
+}
+
+/// How long to wait after so many failures in a row: twice as long each time, not longer than the
+/// interval, and by chance down to half of that, so that several do not come together.
+fn retry_after(failures: u32, interval: Duration) -> Duration {
+    let doubled = FIRST_RETRY.saturating_mul(1 << (failures - 1).min(10));
+    #[allow(clippy::disallowed_methods, reason = "has to differ between processes")]
+    let share = rand::rng().random_range(0.5..1.0);
+    doubled.min(interval).mul_f64(share)
 }
 
 /// Whether a receipt is among those that are settled.

@@ -1,6 +1,6 @@
 //! How workers are paid.
 
-use crate::{Amount, WorkerId};
+use crate::{Amount, SecretUrl, WorkerId};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -8,8 +8,8 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration}
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SettlementConfig {
-    /// The Solana node, `http://…` or `https://…`.
-    pub rpc_url: String,
+    /// The Solana node, `http://…` or `https://…`; without one, a node on this machine.
+    pub rpc_url: Option<SecretUrl>,
     /// The address of the network's account on the chain.
     pub network: Option<String>,
     /// The key file of the settler, which pays for transactions.
@@ -45,7 +45,7 @@ pub struct SettlementConfig {
 impl Default for SettlementConfig {
     fn default() -> Self {
         Self {
-            rpc_url: "http://127.0.0.1:8899".to_owned(),
+            rpc_url: None,
             network: None,
             keypair: None,
             routers: BTreeSet::new(),

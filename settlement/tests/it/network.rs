@@ -299,8 +299,6 @@ pub async fn connect(redis: &Redis) -> Registry {
 
 /// A client of a node that is not there.
 pub fn nowhere() -> Arc<dyn Rpc> {
-    Arc::new(JsonRpc::new(
-        "http://127.0.0.1:1".to_owned(),
-        Duration::from_secs(1),
-    ))
+    let url = "http://127.0.0.1:1/?api-key=hunter2".parse().unwrap();
+    Arc::new(JsonRpc::new(&url, Duration::from_secs(1)))
 }

@@ -176,7 +176,8 @@ async fn no_node() {
         .unwrap();
     let said = streamsync_core::with_causes(&error);
     assert!(
-        said.contains("http://127.0.0.1:1") && said.contains("settlement.rpc_url"),
+        said.contains("http://127.0.0.1:1/?***") && said.contains("settlement.rpc_url"),
         "{said}"
     );
+    assert!(!said.contains("hunter2"), "{said}");
 }
