@@ -3,8 +3,7 @@
 mod bar;
 
 use crate::{
-    Failure,
-    serve::{self, Terms},
+    Failure, serve,
     settings::{Settings, flag, quoted},
 };
 use bar::Bar;
@@ -16,9 +15,6 @@ use streamsync_lake::Lake;
 use streamsync_registry::Registry;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// For how long a scraper's connection is waited for, and how many there may be.
-const METRICS: (Duration, usize) = (Duration::from_secs(5), 64);
 
 /// `streamsync compactor ...`.
 #[derive(Subcommand)]
@@ -144,23 +140,7 @@ async fn work(args: WorkArgs, forever: bool) -> Result<ExitCode, Failure> {
             false => ExitCode::FAILURE,
         });
     }
-    let serving = async {
-        let Some(address) = config.compactor.metrics_listen else {
-            return Ok::<(), Failure>(());
-        };
-        let (listener, address) = serve::listen(address).await?;
-        tracing::info!(%address, "metrics are served");
-        let (head, connections) = METRICS;
-        let terms = Terms {
-            credentials: None,
-            head,
-            connections,
-            drain: Duration::ZERO,
-        };
-        let routes = streamsync_router::metrics_routes(metrics);
-        serve::serve(listener, routes, terms, stop.clone()).await;
-        Ok(())
-    };
+    let serving = serve::metrics(config.compactor.metrics_listen, metrics, stop.clone());
     tracing::info!(lake = %config.bucket.url, "the compactor works");
     let (served, ()) = tokio::join!(serving, compactor.run(&stop));
     served?;

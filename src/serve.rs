@@ -6,6 +6,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use streamsync_tls::Credentials;
 use tokio::{
@@ -48,6 +49,30 @@ pub async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Se
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// Serves metrics until told to stop, and nothing without an address. Where it cannot, everything that
+/// listens to `stop` is told to stop.
+pub async fn metrics(
+    address: Option<SocketAddr>,
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
+    let Some(address) = address else {
+        return Ok(());
+    };
+    let listening = listen(address).await;
+    let (listener, address) = listening.inspect_err(|_| stop.cancel())?;
+    tracing::info!(%address, "metrics are served");
+    let terms = Terms {
+        credentials: None,
+        head: Duration::from_secs(5),
+        connections: 64,
+        drain: Duration::ZERO,
+    };
+    let routes = streamsync_router::metrics_routes(metrics);
+    serve(listener, routes, terms, stop).await;
+    Ok(())
 }
 
 /// How connections are served.

@@ -1,8 +1,7 @@
 //! `streamsync settlement`.
 
 use crate::{
-    Failure,
-    serve::{self, Terms},
+    Failure, serve,
     settings::{Settings, flag, quoted},
 };
 use clap::Subcommand;
@@ -18,8 +17,6 @@ use uuid::Uuid;
 
 /// Where a node on this machine listens.
 const LOCAL_NODE: &str = "http://127.0.0.1:8899";
-/// For how long a scraper's connection is waited for, and how many there may be.
-const METRICS: (Duration, usize) = (Duration::from_secs(5), 64);
 
 /// `streamsync settlement ...`.
 #[derive(Subcommand)]
@@ -220,23 +217,7 @@ async fn work(args: WorkArgs, forever: bool) -> Result<ExitCode, Failure> {
     }
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
-    let serving = async {
-        let Some(address) = config.settlement.metrics_listen else {
-            return Ok::<(), Failure>(());
-        };
-        let (listener, address) = serve::listen(address).await?;
-        tracing::info!(%address, "metrics are served");
-        let (head, connections) = METRICS;
-        let terms = Terms {
-            credentials: None,
-            head,
-            connections,
-            drain: Duration::ZERO,
-        };
-        let routes = streamsync_router::metrics_routes(metrics);
-        serve::serve(listener, routes, terms, stop.clone()).await;
-        Ok(())
-    };
+    let serving = serve::metrics(config.settlement.metrics_listen, metrics, stop.clone());
     tracing::info!(network = %settler.chain().address().network, "the settlement works");
     let (served, ()) = tokio::join!(serving, settler.run(&stop));
     served?;
