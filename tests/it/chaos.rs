@@ -354,8 +354,7 @@ pub async fn spooled() {
     network.routers[0].restart(&client).await;
     eventually(PATIENCE, async || {
         let standing = registry.standing(id).await;
-        // It may have lied to a second query before it was excluded.
-        standing.is_ok_and(|standing| standing.convictions >= 1)
+        standing.is_ok_and(|standing| standing.convictions == 1)
     })
     .await;
     eventually(PATIENCE, async || !spooled().contains("wrong-answer")).await;
