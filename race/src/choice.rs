@@ -1,9 +1,16 @@
 //! Who runs for a query.
 
 use crate::{Circuit, Member, Roster};
-use rand::{Rng, SeedableRng};
+use rand::{
+    Rng, SeedableRng,
+    seq::{IndexedRandom, SliceRandom},
+};
 use rand_chacha::ChaCha8Rng;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 use streamsync_core::{Amount, Class, Partition, QueryId, WorkerId, config::RaceConfig};
 use streamsync_registry::{Health, Holdings, OWNERS};
 
@@ -60,7 +67,7 @@ struct Candidate<'a> {
 /// Chooses the racers for a query.
 ///
 /// Considered are the owners of its partitions, those who would own them next, and some others
-/// (all, in a small network). Each has the weight merit · speed · heat · suitability / load, where
+/// (all, in a small network), of as many operators as a quorum needs. Each has the weight merit · speed · heat · suitability / load, where
 /// merit is stake^a · reputation^b / ask. They are drawn by weight without replacement (Efraimidis
 /// and Spirakis, "Weighted random sampling with a reservoir", IPL 2006): the draw `-ln(u) / weight`,
 /// smallest first. With the probability `exploration` a racer's place goes to anyone instead.
@@ -74,7 +81,7 @@ pub fn choose(
     now: Duration,
     random: &mut impl Rng,
 ) -> Choice {
-    let mut drawn: Vec<(Hope, f64, &Arc<Member>)> = candidates(roster, asked, random)
+    let mut drawn: Vec<(Hope, f64, &Arc<Member>)> = candidates(roster, asked, now, random)
         .into_iter()
         .map(|one| {
             let weight = weight(roster, &one, asked.class, now);
@@ -117,6 +124,7 @@ pub fn choose(
 fn candidates<'a>(
     roster: &'a Roster,
     asked: Asked<'_>,
+    now: Duration,
     random: &mut impl Rng,
 ) -> Vec<Candidate<'a>> {
     let looked_at = &asked.partitions[..asked.partitions.len().min(LOOKED_AT)];
@@ -140,6 +148,10 @@ fn candidates<'a>(
             let place = random.random_range(0..members.len() as u32);
             heat.entry(place).or_default();
         }
+        // One operator may run so many workers that only its own were drawn.
+        for place in of_other_operators(roster, &heat, asked, now, random) {
+            heat.entry(place).or_default();
+        }
     }
     let fingerprints: Vec<u32> = looked_at.iter().map(Holdings::fingerprint).collect();
     // In the order of their ids, whatever the order of the map: the draws have to be the same.
@@ -159,6 +171,34 @@ fn candidates<'a>(
             }
         })
         .collect()
+}
+
+/// The places of workers of as many more operators as a quorum lacks among those that were drawn.
+fn of_other_operators(
+    roster: &Roster,
+    drawn: &HashMap<u32, f64>,
+    asked: Asked<'_>,
+    now: Duration,
+    random: &mut impl Rng,
+) -> Vec<u32> {
+    let able = |place: &&u32| {
+        let member = &roster.members()[**place as usize];
+        hope(member, now) == Hope::Good && member.ask() <= asked.pays
+    };
+    let operator = |place: &u32| roster.members()[*place as usize].operator;
+    let drawn: HashSet<WorkerId> = drawn.keys().filter(able).map(operator).collect();
+    let lacking = asked.needed.saturating_sub(drawn.len());
+    if lacking == 0 {
+        return Vec::new();
+    }
+    let others = roster.by_operator().iter();
+    let mut others: Vec<_> = others.filter(|(id, _)| !drawn.contains(*id)).collect();
+    others.shuffle(random);
+    let any_able = others.into_iter().filter_map(|(_, places)| {
+        let able: Vec<u32> = places.iter().filter(able).copied().collect();
+        able.choose(random).copied()
+    });
+    any_able.take(lacking).collect()
 }
 
 fn weight(roster: &Roster, candidate: &Candidate<'_>, class: Class, now: Duration) -> f64 {

@@ -2,7 +2,7 @@
 
 use crate::Record;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -84,8 +84,8 @@ impl Member {
 pub struct Roster {
     members: Vec<Arc<Member>>,
     places: HashMap<WorkerId, u32>,
-    /// How many different operators the healthy workers have.
-    operators: usize,
+    /// The places of each operator's healthy workers.
+    operators: BTreeMap<WorkerId, Vec<u32>>,
     /// What the healthy workers want, cheapest first.
     asks: Vec<Amount>,
     /// The middle of the healthy workers' latencies for each class, in seconds.
@@ -128,7 +128,12 @@ impl Roster {
             let healthy = |member: &&Arc<Member>| member.known.health == Health::Healthy;
             members.iter().filter(healthy)
         };
-        let operators: BTreeSet<_> = healthy().map(|member| member.operator).collect();
+        let mut operators: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+        for (place, member) in (0..).zip(&members) {
+            if member.known.health == Health::Healthy {
+                operators.entry(member.operator).or_default().push(place);
+            }
+        }
         let among: Vec<_> = healthy()
             .map(|member| (member.id(), member.known.heartbeat.weight()))
             .collect();
@@ -157,7 +162,7 @@ impl Roster {
         asks.sort_unstable();
         Self {
             places: places.collect(),
-            operators: operators.len(),
+            operators,
             asks,
             latency,
             owners,
@@ -178,7 +183,12 @@ impl Roster {
 
     /// How many different operators its healthy workers have.
     pub fn operators(&self) -> usize {
-        self.operators
+        self.operators.len()
+    }
+
+    /// The places of each operator's healthy workers, sorted by operator.
+    pub(crate) fn by_operator(&self) -> &BTreeMap<WorkerId, Vec<u32>> {
+        &self.operators
     }
 
     /// Which share of the places is taken at those healthy workers that suit a class; `None` if

@@ -83,6 +83,8 @@ enum Kept {
 }
 
 const SUFFIX: &str = ".jsonl";
+/// What the name of a file ends with while it is written.
+const UNFINISHED: &str = "unfinished";
 
 impl Spool {
     /// Opens a spool, with what an earlier process left in the folder.
@@ -112,6 +114,11 @@ impl Spool {
         for entry in std::fs::read_dir(path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
+            if entry.path().extension() == Some(UNFINISHED.as_ref()) {
+                // Nobody was told that it is kept.
+                std::fs::remove_file(entry.path()).map_err(failed)?;
+                continue;
+            }
             let number = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
             if let Some(number) = number.and_then(|number| number.parse::<u64>().ok()) {
                 files.push((
@@ -244,7 +251,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn write(folder: &Path, path: &Path, lines: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
+    let unfinished = path.with_extension(UNFINISHED);
     let mut file = File::create(&unfinished)?;
     file.write_all(lines)?;
     file.sync_all()?;
@@ -294,6 +301,7 @@ mod tests {
         // What was being written when it died.
         std::fs::write(path.join("99.unfinished"), "{").unwrap();
         let mut spool = Spool::open(Some(&path), 1 << 20).unwrap();
+        assert!(!path.join("99.unfinished").exists());
         spool.keep(vec![message(12)]).await.unwrap();
         let expected: Vec<_> = (1..13).map(message).collect();
         assert_eq!(drained(&mut spool).await, expected);

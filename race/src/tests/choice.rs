@@ -93,6 +93,18 @@ proptest! {
 }
 
 #[test]
+fn one_who_runs_nearly_all_workers_is_not_all_of_a_race() {
+    // 2 workers of 500 are of others: drawing some of them finds these two hardly ever.
+    let all = (0..500).map(|number| run_by(known(number), number.saturating_sub(497) as u8));
+    let roster = roster(all.collect());
+    for number in 0..200 {
+        let Choice { racers, .. } = choose_for(&roster, &[partition(number)], number);
+        let operators: BTreeSet<_> = racers.iter().map(|racer| racer.operator).collect();
+        assert_eq!(operators.len(), 3, "query {number}");
+    }
+}
+
+#[test]
 fn equal_workers_race_equally_often() {
     let roster = roster((0..20).map(known).collect());
     let mut races: HashMap<WorkerId, u64> = HashMap::new();
