@@ -16,7 +16,7 @@ setup: ## Install what building and running need (nothing to do the second time)
 	@scripts/setup
 
 demo: setup ## Ingest blocks, race five queries over them, show the answers
-	@cargo build --workspace $(features)
+	@cargo build --bin streamsync $(features)
 	@scripts/demo
 
 test: ## Run all tests, against a real Redis and a real S3 server
