@@ -1,6 +1,7 @@
 //! `streamsync`: the one command.
 
 mod certs;
+mod chain;
 mod check_config;
 mod compactor;
 mod credit;
@@ -8,14 +9,18 @@ mod dev;
 mod grant;
 mod ingest;
 mod keys;
+mod network;
 mod query;
 mod receipts;
+mod rewards;
 mod router;
 mod security;
 mod serve;
 mod settings;
 mod settlement;
 mod signing;
+mod slash;
+mod stake;
 mod worker;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +53,17 @@ enum Command {
     /// Pay workers for their answers, on Solana.
     #[command(subcommand)]
     Settlement(settlement::SettlementCommand),
+    /// Make and govern a network on Solana.
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
+    /// Show and move what an operator has at stake on Solana.
+    #[command(subcommand)]
+    Stake(stake::StakeCommand),
+    /// Show what the workers of an operator have earned.
+    Rewards(rewards::Args),
+    /// Accuse workers of lies, and take stake for them.
+    #[command(subcommand)]
+    Slash(slash::SlashCommand),
     /// Ask a router a question.
     Query(query::Args),
     /// Make, list, rotate and revoke the API keys of clients.
@@ -84,6 +100,10 @@ async fn main() -> ExitCode {
         Command::Ingest(args) => ingest::run(args).await,
         Command::Compactor(command) => compactor::run(command).await,
         Command::Settlement(command) => settlement::run(command).await,
+        Command::Network(command) => network::run(command).await,
+        Command::Stake(command) => stake::run(command).await,
+        Command::Rewards(args) => rewards::run(args).await,
+        Command::Slash(command) => slash::run(command).await,
         Command::Query(args) => query::run(args).await,
         Command::Keys(command) => keys::run(command).await,
         Command::Credit(command) => credit::run(command).await,

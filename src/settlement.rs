@@ -1,22 +1,19 @@
 //! `streamsync settlement`.
 
 use crate::{
-    Failure, serve,
-    settings::{Settings, flag, quoted},
+    Failure,
+    chain::{NetworkArgs, WalletArgs, address, chain, keypair, network, node},
+    serve,
+    settings::{flag, quoted},
 };
 use clap::Subcommand;
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 use streamsync_core::{Amount, clock::SystemClock, config::Config, telemetry};
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
-use streamsync_settlement::{
-    Chain, ClaimReport, JsonRpc, Keypair, Outcome, Pubkey, Settler, audit, read_keypair_file,
-};
+use streamsync_settlement::{ClaimReport, Followed, Follower, Outcome, Pubkey, Settler, audit};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// Where a node on this machine listens.
-const LOCAL_NODE: &str = "http://127.0.0.1:8899";
 
 /// `streamsync settlement ...`.
 #[derive(Subcommand)]
@@ -32,34 +29,18 @@ pub enum SettlementCommand {
     /// Settle one batch, if there is something to pay, and end.
     Once(WorkArgs),
     /// Say how far the network is settled.
-    Status(LookArgs),
+    Status(NetworkArgs),
     /// Compute settled batches again from the lake, and compare them with the chain.
     Audit(AuditArgs),
     /// Claim what nobody has claimed of a batch, for its recipients.
     Claim(ClaimArgs),
 }
 
-/// Where the network is.
-#[derive(clap::Args)]
-pub struct LookArgs {
-    #[command(flatten)]
-    settings: Settings,
-    /// The address of the network's account on the chain.
-    #[arg(long, value_name = "ADDRESS")]
-    network: Option<String>,
-    /// The Solana node.
-    #[arg(long, value_name = "URL")]
-    rpc_url: Option<String>,
-}
-
 /// Flags of those that settle.
 #[derive(clap::Args)]
 pub struct WorkArgs {
     #[command(flatten)]
-    look: LookArgs,
-    /// The key file of the settler, which pays for transactions.
-    #[arg(long, value_name = "FILE")]
-    keypair: Option<PathBuf>,
+    wallet: WalletArgs,
     /// A router whose receipts are settled; give it for each of them.
     #[arg(long = "router", value_name = "KEY")]
     routers: Vec<String>,
@@ -72,7 +53,7 @@ pub struct WorkArgs {
 #[derive(clap::Args)]
 pub struct AuditArgs {
     #[command(flatten)]
-    look: LookArgs,
+    network: NetworkArgs,
     /// The batch.
     #[arg(long, value_name = "NUMBER", required_unless_present = "all")]
     batch: Option<u64>,
@@ -85,10 +66,7 @@ pub struct AuditArgs {
 #[derive(clap::Args)]
 pub struct ClaimArgs {
     #[command(flatten)]
-    look: LookArgs,
-    /// The key file of who pays for the transactions.
-    #[arg(long, value_name = "FILE")]
-    keypair: Option<PathBuf>,
+    wallet: WalletArgs,
     /// The batch.
     #[arg(long, value_name = "NUMBER")]
     batch: u64,
@@ -97,14 +75,6 @@ pub struct ClaimArgs {
 /// Why the settlement cannot begin.
 #[derive(Debug, thiserror::Error)]
 enum SettlementFailure {
-    #[error("no network is named: give --network, or settlement.network in the configuration")]
-    NoNetwork,
-    #[error("`{0}` is no address of a network: it is a public key in base58")]
-    Address(String),
-    #[error("no key is named: give --keypair, or settlement.keypair in the configuration")]
-    NoKeypair,
-    #[error("could not read the key file {path}: {reason}", path = .path.display())]
-    Keypair { path: PathBuf, reason: String },
     #[error(
         "no router is named whose receipts are settled: give --router, or settlement.routers in the \
          configuration; each router says its key when it starts"
@@ -127,42 +97,7 @@ pub async fn run(command: SettlementCommand) -> Result<ExitCode, Failure> {
     }
 }
 
-fn load(look: &LookArgs, more: Vec<Option<(&'static str, String)>>) -> Result<Config, Failure> {
-    let mut flags = vec![
-        flag("settlement.network", look.network.as_deref().map(quoted)),
-        flag("settlement.rpc_url", look.rpc_url.as_deref().map(quoted)),
-    ];
-    flags.extend(more);
-    Ok(look.settings.load(flags)?)
-}
-
-fn network_of(config: &Config) -> Result<Pubkey, SettlementFailure> {
-    let network = config.settlement.network.as_ref();
-    let network = network.ok_or(SettlementFailure::NoNetwork)?;
-    let address = network.parse();
-    address.map_err(|_| SettlementFailure::Address(network.clone()))
-}
-
-fn keypair_of(config: &Config) -> Result<Keypair, SettlementFailure> {
-    let path = config.settlement.keypair.clone();
-    let path = path.ok_or(SettlementFailure::NoKeypair)?;
-    read_keypair_file(&path).map_err(|error| SettlementFailure::Keypair {
-        path,
-        reason: error.to_string(),
-    })
-}
-
-fn node(config: &Config) -> Result<Arc<JsonRpc>, Failure> {
-    let settlement = &config.settlement;
-    let timeout = Duration::from_millis(settlement.rpc_timeout_ms);
-    let url = match &settlement.rpc_url {
-        Some(url) => url.clone(),
-        None => LOCAL_NODE.parse()?,
-    };
-    Ok(Arc::new(JsonRpc::new(&url, timeout)))
-}
-
-async fn open(config: &Config, keypair: Keypair) -> Result<Settler, Failure> {
+async fn open(config: &Config) -> Result<Settler, Failure> {
     let lake = Lake::open(&config.bucket)?;
     lake.check().await?;
     let registry = Registry::connect(&config.redis).await?;
@@ -173,8 +108,8 @@ async fn open(config: &Config, keypair: Keypair) -> Result<Settler, Failure> {
     let holder = Uuid::new_v4();
     let settler = Settler::open(
         node(config)?,
-        network_of(config)?,
-        keypair,
+        network(config)?,
+        keypair(config)?,
         (lake, registry),
         config.settlement.clone(),
         (Arc::new(SystemClock), holder),
@@ -184,26 +119,18 @@ async fn open(config: &Config, keypair: Keypair) -> Result<Settler, Failure> {
 
 async fn work(args: WorkArgs, forever: bool) -> Result<ExitCode, Failure> {
     let routers = args.routers.iter().map(quoted).collect::<Vec<_>>();
-    let config = load(
-        &args.look,
-        vec![
-            flag(
-                "settlement.keypair",
-                args.keypair.map(|path| quoted(path.display())),
-            ),
-            flag(
-                "settlement.routers",
-                (!routers.is_empty()).then(|| format!("[{}]", routers.join(","))),
-            ),
-            flag("settlement.claim", args.no_claim.then_some(false)),
-        ],
-    )?;
+    let config = args.wallet.load(vec![
+        flag(
+            "settlement.routers",
+            (!routers.is_empty()).then(|| format!("[{}]", routers.join(","))),
+        ),
+        flag("settlement.claim", args.no_claim.then_some(false)),
+    ])?;
     let metrics = telemetry::start(&config.telemetry)?;
     if config.settlement.routers.is_empty() {
         return Err(SettlementFailure::NoRouters.into());
     }
-    let keypair = keypair_of(&config)?;
-    let settler = open(&config, keypair).await?;
+    let settler = open(&config).await?;
     let given = settler.payer();
     let terms = settler.chain().network().await?.terms;
     if terms.settler != given {
@@ -211,6 +138,8 @@ async fn work(args: WorkArgs, forever: bool) -> Result<ExitCode, Failure> {
         return Err(SettlementFailure::NotSettler { given, settler }.into());
     }
     if !forever {
+        let followed = follower(&config, &settler).await?.once().await?;
+        println!("{}", seen(&followed));
         let outcome = settler.once().await?;
         println!("{}", described(&outcome));
         return Ok(ExitCode::SUCCESS);
@@ -219,10 +148,27 @@ async fn work(args: WorkArgs, forever: bool) -> Result<ExitCode, Failure> {
     serve::stop_on_signals(stop.clone())?;
     let serving = serve::metrics(config.settlement.metrics_listen, metrics, stop.clone());
     tracing::info!(network = %settler.chain().address().network, "the settlement works");
-    let (served, ()) = tokio::join!(serving, settler.run(&stop));
+    let follower = follower(&config, &settler).await?;
+    let every = Duration::from_secs(config.settlement.follow_every_s);
+    let (served, (), ()) = tokio::join!(serving, settler.run(&stop), follower.run(every, &stop));
     served?;
     tracing::info!("the settlement has stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+async fn follower(config: &Config, settler: &Settler) -> Result<Follower, Failure> {
+    let registry = Registry::connect(&config.redis).await?;
+    let mints = config.settlement.deposit_mints.iter();
+    let mints: Vec<Pubkey> = mints.map(|mint| address(mint)).collect::<Result<_, _>>()?;
+    let chain = settler.chain().clone();
+    Ok(Follower::new(chain, registry, mints, Arc::new(SystemClock)))
+}
+
+fn seen(followed: &Followed) -> String {
+    format!(
+        "{} workers, {} with another stake than before; {} of deposits credited to {} clients",
+        followed.workers, followed.changed, followed.amount, followed.credited
+    )
 }
 
 fn described(outcome: &Outcome) -> String {
@@ -253,14 +199,10 @@ fn claimed(report: &ClaimReport) -> String {
     )
 }
 
-async fn chain_of(config: &Config) -> Result<Chain, Failure> {
-    Ok(Chain::open(node(config)?, network_of(config)?).await?)
-}
-
-async fn status(args: LookArgs) -> Result<ExitCode, Failure> {
-    let config = load(&args, Vec::new())?;
+async fn status(args: NetworkArgs) -> Result<ExitCode, Failure> {
+    let config = args.load(Vec::new())?;
     telemetry::start(&config.telemetry)?;
-    let chain = chain_of(&config).await?;
+    let chain = chain(&config).await?;
     let network = chain.network().await?;
     println!("network       {}", chain.address().network);
     println!("mint          {}", network.mint);
@@ -274,9 +216,9 @@ async fn status(args: LookArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn audits(args: AuditArgs) -> Result<ExitCode, Failure> {
-    let config = load(&args.look, Vec::new())?;
+    let config = args.network.load(Vec::new())?;
     telemetry::start(&config.telemetry)?;
-    let chain = chain_of(&config).await?;
+    let chain = chain(&config).await?;
     let lake = Lake::open(&config.bucket)?;
     lake.check().await?;
     let batches = match args.batch {
@@ -303,10 +245,9 @@ async fn audits(args: AuditArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn claim(args: ClaimArgs) -> Result<ExitCode, Failure> {
-    let keypair = args.keypair.map(|path| quoted(path.display()));
-    let config = load(&args.look, vec![flag("settlement.keypair", keypair)])?;
+    let config = args.wallet.load(Vec::new())?;
     telemetry::start(&config.telemetry)?;
-    let settler = open(&config, keypair_of(&config)?).await?;
+    let settler = open(&config).await?;
     let report = settler.claim_batch(args.batch).await?;
     println!("{}", claimed(&report));
     Ok(match report.failed {

@@ -68,7 +68,7 @@ struct Candidate<'a> {
 ///
 /// Considered are the owners of its partitions, those who would own them next, and some others
 /// (all, in a small network), of as many operators as a quorum needs. Each has the weight merit · speed · heat · suitability / load, where
-/// merit is stake^a · reputation^b / ask. They are drawn by weight without replacement (Efraimidis
+/// merit is stake^a · reputation^b / ask, divided by the number of workers that share the stake. They are drawn by weight without replacement (Efraimidis
 /// and Spirakis, "Weighted random sampling with a reservoir", IPL 2006): the draw `-ln(u) / weight`,
 /// smallest first. With the probability `exploration` a racer's place goes to anyone instead.
 ///

@@ -16,7 +16,7 @@ use streamsync_registry::{Health, Heartbeat, Holdings, Standing, ranking};
 const RANKED: usize = 2 * streamsync_registry::OWNERS;
 /// The partitions whose ranking is kept.
 const KEPT_RANKINGS: usize = 50_000;
-/// What a worker of which no stake is known counts as having: the least that one must have.
+/// What a worker of which no stake is known counts as having. Stakes count as multiples of it.
 const LEAST_STAKE: Amount = Amount(10_000 * Amount::STRM.0);
 /// From which suitability on a worker counts as one of a class.
 const SUITS: f64 = 0.8;
@@ -102,27 +102,47 @@ struct Owners {
 
 impl Default for Roster {
     fn default() -> Self {
-        Self::new(Vec::new(), &RaceConfig::default(), 0, None)
+        Self::new(Vec::new(), &RaceConfig::default(), 0, None, None)
     }
 }
 
 impl Roster {
     /// A roster of the workers that may be asked at a time in milliseconds since 1970: not those
-    /// that failed, and not those that are excluded. What was worked out for the roster before is
-    /// used again if it still holds.
-    pub fn new(known: Vec<Known>, config: &RaceConfig, now_ms: u64, before: Option<&Self>) -> Self {
-        let eligible = known
+    /// that failed, not those that are excluded, and not those whose operator has less than the
+    /// minimum at stake, if there is one. What was worked out for the roster before is used again if
+    /// it still holds.
+    ///
+    /// Workers of one operator share what its stake weighs: running more of them is no way to more
+    /// races.
+    pub fn new(
+        known: Vec<Known>,
+        config: &RaceConfig,
+        now_ms: u64,
+        minimum_stake: Option<Amount>,
+        before: Option<&Self>,
+    ) -> Self {
+        let enough = |one: &Known| {
+            minimum_stake.is_none_or(|least| one.standing.stake.unwrap_or_default() >= least)
+        };
+        let eligible: Vec<Known> = known
             .into_iter()
-            .filter(|one| one.health != Health::Failed && !one.standing.is_excluded(now_ms));
-        let mut members: Vec<Arc<Member>> = eligible
-            .map(|known| {
-                Arc::new(Member {
-                    operator: known.heartbeat.operator(),
-                    merit: merit(&known, config),
-                    known,
-                })
-            })
+            .filter(|one| one.health != Health::Failed && !one.standing.is_excluded(now_ms))
+            .filter(enough)
             .collect();
+        let mut sharing: HashMap<WorkerId, u64> = HashMap::new();
+        for known in &eligible {
+            *sharing.entry(known.heartbeat.operator()).or_default() += 1;
+        }
+        let member = |known: Known| {
+            let operator = known.heartbeat.operator();
+            let sharing = sharing.get(&operator).copied().unwrap_or(1);
+            Arc::new(Member {
+                operator,
+                merit: merit(&known, sharing, config),
+                known,
+            })
+        };
+        let mut members: Vec<Arc<Member>> = eligible.into_iter().map(member).collect();
         members.sort_by_key(|member| member.id());
         let healthy = || {
             let healthy = |member: &&Arc<Member>| member.known.health == Health::Healthy;
@@ -262,10 +282,18 @@ impl Roster {
     }
 }
 
-fn merit(known: &Known, config: &RaceConfig) -> f64 {
-    let stake = known.standing.stake.unwrap_or(LEAST_STAKE);
-    let stake = stake.clamp(LEAST_STAKE, MOST_STAKE).0 as f64 / LEAST_STAKE.0 as f64;
+fn merit(known: &Known, sharing: u64, config: &RaceConfig) -> f64 {
+    let (stake, sharing) = match known.standing.stake {
+        None => (LEAST_STAKE, 1),
+        // Something is left to those without stake, where none is required.
+        Some(stake) => (
+            stake.clamp(Amount(LEAST_STAKE.0 / 100), MOST_STAKE),
+            sharing,
+        ),
+    };
+    let stake = stake.0 as f64 / LEAST_STAKE.0 as f64;
     let reputation = known.standing.reputation.score();
     let ask = known.heartbeat.ask.0.max(1) as f64;
-    stake.powf(config.stake_exponent) * reputation.powf(config.reputation_exponent) / ask
+    stake.powf(config.stake_exponent) / sharing as f64 * reputation.powf(config.reputation_exponent)
+        / ask
 }

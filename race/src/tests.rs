@@ -43,7 +43,7 @@ fn run_by(known: Known, operator: u8) -> Known {
 }
 
 fn roster(known: Vec<Known>) -> Roster {
-    Roster::new(known, &RaceConfig::default(), 0, None)
+    Roster::new(known, &RaceConfig::default(), 0, None, None)
 }
 
 fn partition(number: u64) -> Partition {

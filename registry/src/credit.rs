@@ -72,7 +72,7 @@ pub enum DepositRefused {
 }
 
 impl Registry {
-    fn account(&self, client: &ClientId) -> String {
+    pub(crate) fn account(&self, client: &ClientId) -> String {
         self.key(&format!("credit:{client}"))
     }
 

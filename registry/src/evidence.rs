@@ -1,10 +1,10 @@
 //! Evidence against workers that answered wrongly: family `evidence`, a stream.
 
 use crate::{Pending, Registry, RegistryError, standing::REMEMBERED};
-use redis::Script;
+use redis::{AsyncCommands, Script, streams::StreamRangeReply};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
-use streamsync_core::{Query, SignedAnswer, WorkerId};
+use streamsync_core::{Query, QueryId, SignedAnswer, WorkerId};
 
 static CONVICT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("convict.lua")));
 
@@ -66,6 +66,22 @@ impl Registry {
         call.invoke_async(&mut self.redis())
             .await
             .map_err(self.failed("file evidence"))
+    }
+
+    /// Evidence on a query that was not archived yet.
+    pub async fn evidence_on(&self, query: QueryId) -> Result<Option<Evidence>, RegistryError> {
+        let entries: StreamRangeReply = self
+            .redis()
+            .xrange_all(self.key("evidence"))
+            .await
+            .map_err(self.failed("look for evidence"))?;
+        let evidence = entries.ids.iter().filter_map(|entry| {
+            let json = entry.get::<String>("evidence")?;
+            serde_json::from_str::<Evidence>(&json).ok()
+        });
+        Ok(evidence
+            .into_iter()
+            .find(|evidence| evidence.query.id == query))
     }
 
     /// The oldest evidence that was not archived yet, up to a boundary that stays the same until

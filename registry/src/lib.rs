@@ -20,6 +20,7 @@
 
 mod admin_log;
 mod audit;
+mod chain_deposits;
 mod connection;
 mod credit;
 mod evidence;
@@ -37,12 +38,15 @@ mod prices;
 mod receipts;
 mod registry;
 mod reputation;
+mod settlements;
+mod stakes;
 mod standing;
 mod usage;
 mod workers;
 
 pub use admin_log::Act;
 pub use audit::{Audit, Finding};
+pub use chain_deposits::ChainDeposit;
 pub use credit::{Balance, DepositRefused, Grant, MOST_CREDIT};
 pub use evidence::{Evidence, Offence};
 pub use health::{FAILED_AFTER, Health, SUSPECT_AFTER};
@@ -55,6 +59,7 @@ pub use prices::{Multipliers, PastMultipliers};
 pub use receipts::{Debit, FiledReceipt};
 pub use registry::{Registry, RegistryError};
 pub use reputation::{LIE, Observed, Reputation};
+pub use settlements::{Paid, SettledBatch};
 pub use standing::{PastReputation, Standing};
 pub use usage::{Usage, UsageTotals};
 pub use workers::{Changes, Cursor, RegisteredWorker};

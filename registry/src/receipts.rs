@@ -2,7 +2,10 @@
 
 use crate::{Registry, RegistryError, credit::script};
 use redis::{AsyncCommands, Script, streams::StreamRangeReply};
-use std::sync::LazyLock;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::LazyLock,
+};
 use streamsync_core::{Amount, ClientId, WorkerId};
 
 static RECORD: LazyLock<Script> = script!("record_receipts.lua");
@@ -33,11 +36,13 @@ pub struct FiledReceipt {
 impl Registry {
     /// Records receipts of a router that are numbered without gaps, the first with `first`, and
     /// debits those who pay, from what the holder has of their credit. What was recorded before is
-    /// not again. Returns the number of the last one recorded.
+    /// not again. Returns the number of the last one recorded: one before `first` if Redis has lost
+    /// some from `oldest` on, the oldest that the router still has; then it is to begin after that.
     pub async fn record_receipts(
         &self,
         router: WorkerId,
         holder: &str,
+        oldest: u64,
         first: u64,
         debits: &[Debit],
     ) -> Result<u64, RegistryError> {
@@ -48,7 +53,8 @@ impl Registry {
             .arg(router.to_string())
             .arg(first)
             .arg(KEPT_FOR_EACH)
-            .arg(holder);
+            .arg(holder)
+            .arg(oldest);
         for debit in debits {
             call.arg(debit.client.as_str())
                 .arg(debit.charged.0)
@@ -59,14 +65,41 @@ impl Registry {
             .map_err(self.failed("record receipts"))
     }
 
-    /// The number of the last receipt of a router that is recorded; 0 if there is none.
-    pub async fn last_receipt(&self, router: WorkerId) -> Result<u64, RegistryError> {
-        let last: Option<u64> = self
-            .redis()
-            .hget(self.key("journals"), router.to_string())
+    /// How far the receipts of a router are recorded, and how far they are settled, as far as is
+    /// known here: the numbers of the last ones, 0 if there is none.
+    pub async fn receipt_progress(&self, router: WorkerId) -> Result<(u64, u64), RegistryError> {
+        let router = router.to_string();
+        let (last, settled): (Option<u64>, Option<u64>) = redis::pipe()
+            .hget(self.key("journals"), &router)
+            .hget(self.key("settled"), &router)
+            .query_async(&mut self.redis())
             .await
-            .map_err(self.failed("ask for the last receipt"))?;
-        Ok(last.unwrap_or_default())
+            .map_err(self.failed("ask how far receipts are recorded"))?;
+        Ok((last.unwrap_or_default(), settled.unwrap_or_default()))
+    }
+
+    /// Notes up to which number the receipts of routers are settled, so that the routers need not
+    /// keep them any longer. Numbers only grow.
+    pub async fn note_settled(
+        &self,
+        settled: &BTreeMap<WorkerId, u64>,
+    ) -> Result<(), RegistryError> {
+        static NOTE: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(
+                "for place = 1, #ARGV, 2 do \
+                 local known = tonumber(redis.call('HGET', KEYS[1], ARGV[place]) or '0') \
+                 if tonumber(ARGV[place + 1]) > known then \
+                 redis.call('HSET', KEYS[1], ARGV[place], ARGV[place + 1]) end end return 0",
+            )
+        });
+        let mut call = NOTE.prepare_invoke();
+        call.key(self.key("settled"));
+        for (router, number) in settled {
+            call.arg(router.to_string()).arg(number);
+        }
+        call.invoke_async(&mut self.redis())
+            .await
+            .map_err(self.failed("note what is settled"))
     }
 
     /// The receipts of a client after a place, or from the oldest that is still here.
@@ -101,6 +134,37 @@ impl Registry {
         let entries = range(&self.key("receipts"), after, most);
         let entries = entries.query_async(&mut self.redis()).await;
         Ok(filed(entries.map_err(self.failed("read receipts"))?))
+    }
+
+    /// The receipts of all clients before a place, or from the newest, newest first.
+    pub async fn newest_receipts(
+        &self,
+        before: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<FiledReceipt>, RegistryError> {
+        let from = before.map_or_else(|| "+".to_owned(), |before| format!("({before}"));
+        let entries = redis::cmd("XREVRANGE")
+            .arg(self.key("receipts"))
+            .arg(from)
+            .arg("-")
+            .arg("COUNT")
+            .arg(most)
+            .query_async(&mut self.redis())
+            .await;
+        Ok(filed(entries.map_err(self.failed("read receipts"))?))
+    }
+
+    /// Up to which number the receipts of each router are settled, as far as is known here.
+    pub async fn settled(&self) -> Result<BTreeMap<WorkerId, u64>, RegistryError> {
+        let settled: HashMap<String, u64> = self
+            .redis()
+            .hgetall(self.key("settled"))
+            .await
+            .map_err(self.failed("ask what is settled"))?;
+        let routers = settled.into_iter();
+        Ok(routers
+            .filter_map(|(router, number)| Some((router.parse().ok()?, number)))
+            .collect())
     }
 
     /// Forgets receipts of all clients, by their places.

@@ -1,13 +1,19 @@
 -- Records receipts of a router and debits who pays for them, each once: they are numbered without
--- gaps, and what is not after the last one was recorded before.
+-- gaps, and what is not after the last one was recorded before. Where some between are missing that
+-- the router still has, nothing is recorded: this Redis has lost them, and gets them again first.
 -- KEYS: the stream of receipts, the last number of each router.
 -- ARGV: what keys begin with, the router, the number of the first, receipts kept for each client,
--- the holder of the credit; then for each receipt: client, what is charged, the receipt.
--- Returns the number of the last that is recorded.
+-- the holder of the credit, the oldest number that the router still has; then for each receipt:
+-- client, what is charged, the receipt.
+-- Returns the number of the last before which none is missing.
 local last = tonumber(redis.call('HGET', KEYS[2], ARGV[2]) or '0')
 local held = 'lease:' .. ARGV[5]
-for place = 6, #ARGV, 3 do
-  local number_here = tonumber(ARGV[3]) + (place - 6) / 3
+last = math.max(last, tonumber(ARGV[6]) - 1)
+if tonumber(ARGV[3]) > last + 1 then
+  return last
+end
+for place = 7, #ARGV, 3 do
+  local number_here = tonumber(ARGV[3]) + (place - 7) / 3
   if number_here > last then
     local client, charged = ARGV[place], tonumber(ARGV[place + 1])
     local account = ARGV[1] .. 'credit:' .. client

@@ -26,7 +26,7 @@ pub struct Standing {
     pub convictions: u32,
     /// Until when it is not asked, in milliseconds since 1970.
     pub excluded_until_ms: u64,
-    /// What it has at stake on chain; `None` where that is not known.
+    /// What its operator has at stake on chain; `None` where that is not known.
     pub stake: Option<Amount>,
     /// When this was last changed, in milliseconds since 1970.
     pub updated_ms: u64,
@@ -65,7 +65,7 @@ impl Standing {
         now_ms < self.excluded_until_ms
     }
 
-    fn fields(&self) -> [(&'static str, String); 9] {
+    fn fields(&self) -> [(&'static str, String); 10] {
         let Self { reputation, .. } = self;
         [
             ("right", reputation.right.to_string()),
@@ -77,6 +77,11 @@ impl Standing {
             ("convictions", self.convictions.to_string()),
             ("excluded_until_ms", self.excluded_until_ms.to_string()),
             ("updated_ms", self.updated_ms.to_string()),
+            (
+                "stake",
+                self.stake
+                    .map_or_else(String::new, |stake| stake.0.to_string()),
+            ),
         ]
     }
 }

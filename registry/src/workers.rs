@@ -3,7 +3,7 @@
 use crate::{Health, Heartbeat, Registry, RegistryError, SignedHeartbeat, Standing, TrustedGrants};
 use redis::{Script, Value, from_redis_value};
 use std::{sync::LazyLock, time::Duration};
-use streamsync_core::{Identity, WorkerId};
+use streamsync_core::{Amount, Identity, WorkerId};
 
 /// How long a worker's last heartbeat is kept: long enough to show that it failed.
 const KEPT_FOR: Duration = Duration::from_secs(60);
@@ -39,6 +39,8 @@ pub struct Changes {
     pub departed: Vec<WorkerId>,
     /// Workers whose standing changed since.
     pub standings: Vec<(WorkerId, Standing)>,
+    /// What a worker's operator must have at stake now; `None` where no chain is followed.
+    pub minimum_stake: Option<Amount>,
 }
 
 /// A moment by Redis's clock.
@@ -107,17 +109,19 @@ impl Registry {
             .key(self.key("workers"))
             .key(self.key("departed"))
             .key(self.key("standings"))
+            .key(self.key("minimum_stake"))
             .arg(self.key(""))
             .arg(since.0)
             .invoke_async(&mut self.redis())
             .await
             .map_err(&failed)?;
-        let [now, beats, departed, standings] = <[Value; 4]>::try_from(answer)
-            .map_err(|_| failed((redis::ErrorKind::UnexpectedReturnType, "four parts").into()))?;
+        let [now, beats, departed, standings, minimum] = <[Value; 5]>::try_from(answer)
+            .map_err(|_| failed((redis::ErrorKind::UnexpectedReturnType, "five parts").into()))?;
         let now: u64 = from_redis_value(now).map_err(parsed)?;
         let beats: Vec<Value> = from_redis_value(beats).map_err(parsed)?;
         let departed: Vec<String> = from_redis_value(departed).map_err(parsed)?;
         let standings: Vec<(String, Standing)> = from_redis_value(standings).map_err(parsed)?;
+        let minimum: Option<u64> = from_redis_value(minimum).map_err(parsed)?;
         let beats = beats
             .into_iter()
             .filter_map(|entry| believed(now, entry, trusted));
@@ -130,6 +134,7 @@ impl Registry {
                 .into_iter()
                 .filter_map(|(id, standing)| Some((id.parse().ok()?, standing)))
                 .collect(),
+            minimum_stake: minimum.map(Amount),
         })
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     callers::{Callers, Named},
     credit::{Credit, Reserved},
-    journal::{Journal, JournalError},
+    journal::{Journal, JournalError, Limits},
     limits,
     outbox::jittered,
 };
@@ -95,7 +95,11 @@ impl Accounts {
             .spool_folder
             .as_deref()
             .ok_or(AccountsError::NoFolder)?;
-        let journal = Journal::open(folder, config.router.spool_bytes, Arc::clone(&clock))?;
+        let limits = Limits {
+            waiting: config.router.spool_bytes,
+            recorded: config.router.receipt_bytes,
+        };
+        let journal = Journal::open(folder, limits, Arc::clone(&clock))?;
         let credit = Credit::new(
             config.credit.clone(),
             registry.clone(),

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
-use streamsync_core::{WorkerId, clock::SharedClock, config::RaceConfig};
+use streamsync_core::{Amount, WorkerId, clock::SharedClock, config::RaceConfig};
 use streamsync_race::{Known, Record, Roster};
 use streamsync_registry::{Changes, Cursor, Health, Heartbeat, Standing};
 
@@ -29,6 +29,8 @@ struct Heard {
     workers: BTreeMap<WorkerId, Entry>,
     standings: BTreeMap<WorkerId, Standing>,
     cursor: Cursor,
+    /// What a worker's operator must have at stake, once that was heard of.
+    minimum_stake: Option<Amount>,
     /// Whether Redis answered the last time that it was asked.
     in_touch: bool,
 }
@@ -73,6 +75,8 @@ impl Fleet {
         }
         heard.in_touch = true;
         heard.cursor = changes.cursor;
+        // A Redis that has lost it does not do away with it.
+        heard.minimum_stake = changes.minimum_stake.or(heard.minimum_stake);
         for worker in changes.departed {
             heard.workers.remove(&worker);
         }
@@ -164,7 +168,13 @@ impl Fleet {
         let known = self.known(heard, now).into_iter().map(|(known, _)| known);
         let before = self.roster();
         let now_ms = self.0.clock.unix_millis();
-        let roster = Roster::new(known.collect(), &self.0.config, now_ms, Some(&before));
+        let roster = Roster::new(
+            known.collect(),
+            &self.0.config,
+            now_ms,
+            heard.minimum_stake,
+            Some(&before),
+        );
         let renewed = Arc::new(roster);
         *self
             .0

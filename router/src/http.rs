@@ -10,6 +10,7 @@ mod keys;
 mod prices;
 mod query;
 mod receipts;
+mod settlements;
 mod tables;
 mod workers;
 
@@ -38,6 +39,9 @@ pub fn routes(router: Router, registry: Registry, metrics: PrometheusHandle) -> 
         .route("/v1/credit/{client}", get(credit::of).post(credit::add))
         .route("/v1/receipts", get(receipts::own))
         .route("/v1/receipts/all", get(receipts::all))
+        .route("/v1/settlements", get(settlements::list))
+        .route("/v1/settlements/{batch}", get(settlements::show))
+        .route("/v1/rewards/{operator}", get(settlements::rewards))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route("/v1/keys/{id}/rotate", post(keys::rotate))

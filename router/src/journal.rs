@@ -1,10 +1,10 @@
 //! Receipts on their way to the registry: written to a file before the answer is given, and kept
-//! until Redis has them.
+//! until they are settled, so that a Redis that has lost them gets them again.
 //!
 //! A receipt is in the file before the first byte of its answer is sent, so a router that is killed
 //! has charged for nothing that is not on record, and has lost no receipt of an answer that somebody
-//! got. Files are closed after a second and synced to the disk if Redis does not have all of them by
-//! then: a machine that loses its power loses the last second at the most.
+//! got. Files are synced to the disk after a second if Redis does not have all of them by then: a
+//! machine that loses its power loses the last second at the most.
 
 use crate::journal_file::{self, Segment};
 use rand::Rng;
@@ -24,9 +24,15 @@ use tokio::sync::Notify;
 
 /// The name of the router's key pair in the folder.
 const KEY_FILE: &str = "router.json";
+/// How often what Redis does not have is synced to the disk.
+const SYNCED_AFTER: Duration = Duration::from_secs(1);
 /// After how long a file is closed.
-const CLOSED_AFTER: Duration = Duration::from_secs(1);
-/// How many bytes a file has at the most, but for the last receipt.
+const CLOSED_AFTER: Duration = Duration::from_secs(60);
+/// How many files are kept for receipts that Redis has.
+const MOST_FILES: usize = 10_000;
+/// How often Redis is asked how far receipts are recorded and settled.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
+/// From how many bytes on a file is closed.
 const CLOSED_FROM: u64 = 1 << 20;
 /// How many receipts are told together.
 const BATCH: usize = 256;
@@ -96,10 +102,28 @@ pub struct Journal {
     folder: PathBuf,
     identity: Identity,
     process: u64,
-    limit: u64,
+    limits: Limits,
     clock: SharedClock,
     state: Mutex<State>,
     written: Notify,
+}
+
+/// How many bytes of receipts are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of those that Redis does not have; more are refused.
+    pub waiting: u64,
+    /// Of those that Redis has and that are not settled; the oldest of more are deleted.
+    pub recorded: u64,
+}
+
+/// The file that is written to.
+struct Open {
+    file: File,
+    /// When it was created.
+    since: Duration,
+    /// When it was synced last, and the number of the next receipt then.
+    synced: (Duration, u64),
 }
 
 struct State {
@@ -107,9 +131,13 @@ struct State {
     next: u64,
     /// Files with receipts, oldest first. The last one may be open.
     segments: VecDeque<Segment>,
-    open: Option<(File, Duration)>,
+    open: Option<Open>,
     /// The number of the last receipt that Redis has; `None` until it was asked.
     told: Option<u64>,
+    /// The number of the last receipt that is settled, as far as is known.
+    settled: u64,
+    /// When Redis was asked for both.
+    asked: Option<Duration>,
     /// What was written since the oldest receipt that Redis does not have, as it was: so that files
     /// are only read for what is older.
     recent: VecDeque<(u64, Debit)>,
@@ -122,7 +150,7 @@ const RECENT: usize = 4_096;
 impl Journal {
     /// Opens the journal in a folder that no other process uses, with what an earlier one left
     /// there. The router's key pair is made if there is none.
-    pub fn open(folder: &Path, limit: u64, clock: SharedClock) -> Result<Self, JournalError> {
+    pub fn open(folder: &Path, limits: Limits, clock: SharedClock) -> Result<Self, JournalError> {
         let failed = |source| JournalError::File {
             action: "use the folder",
             path: folder.to_owned(),
@@ -144,13 +172,15 @@ impl Journal {
             folder: folder.to_owned(),
             identity,
             process: last.map_or(1, |segment| segment.process + 1),
-            limit,
+            limits,
             clock,
             state: Mutex::new(State {
                 next: last.map_or(1, |segment| segment.first + segment.lines),
                 segments,
                 open: None,
                 told: None,
+                settled: 0,
+                asked: None,
                 recent: VecDeque::new(),
                 broken: false,
             }),
@@ -183,11 +213,14 @@ impl Journal {
         if state.broken {
             return Err(JournalError::Broken);
         }
-        let bytes = state.segments.iter().map(|segment| segment.bytes).sum();
-        if bytes >= self.limit {
+        let told = state.told.unwrap_or_default();
+        let waiting = state.segments.iter().rev();
+        let waiting = waiting.take_while(|segment| !segment.is_told(told));
+        let bytes = waiting.map(|segment| segment.bytes).sum();
+        if bytes >= self.limits.waiting {
             return Err(JournalError::Full {
                 bytes,
-                limit: self.limit,
+                limit: self.limits.waiting,
             });
         }
         let number = state.next;
@@ -206,7 +239,7 @@ impl Journal {
             broken,
             ..
         } = &mut *state;
-        let (Some(segment), Some((file, _))) = (segments.back_mut(), open) else {
+        let (Some(segment), Some(Open { file, .. })) = (segments.back_mut(), open) else {
             return Err(JournalError::Broken);
         };
         if let Err(source) = file.write_all(&line) {
@@ -251,14 +284,18 @@ impl Journal {
             path: segment.path.clone(),
             source,
         })?;
-        state.open = Some((file, now));
+        state.open = Some(Open {
+            file,
+            since: now,
+            synced: (now, state.next),
+        });
         state.segments.push_back(segment);
         Ok(())
     }
 
     /// Waits until there is something to tell, or a while.
     pub(crate) async fn has_more(&self) {
-        let _ = tokio::time::timeout(CLOSED_AFTER, self.written.notified()).await;
+        let _ = tokio::time::timeout(SYNCED_AFTER, self.written.notified()).await;
     }
 
     /// How many receipts Redis does not have, as far as is known.
@@ -275,26 +312,42 @@ impl Journal {
                 .clamp(oldest, state.next)
     }
 
-    /// Tells Redis all that it does not have.
+    /// Tells Redis all that it does not have. What it has lost it is told again.
     pub(crate) async fn tell(&self, registry: &Registry) -> Result<(), JournalError> {
-        if self.state().told.is_none() {
-            let told = registry.last_receipt(self.router()).await?;
-            self.learn(told)?;
+        let now = self.clock.monotonic();
+        let asked = self.state().asked;
+        if asked.is_none_or(|asked| now.saturating_sub(asked) >= ASKED_EVERY) {
+            let (told, settled) = registry.receipt_progress(self.router()).await?;
+            self.learn(told, settled)?;
+            self.state().asked = Some(now);
         }
         while let Some((process, first, debits)) = self.next_batch().await? {
             let holder = self.holder_of(process);
+            let oldest = self.oldest();
             let told = registry
-                .record_receipts(self.router(), &holder, first, &debits)
+                .record_receipts(self.router(), &holder, oldest, first, &debits)
                 .await?;
-            let mut state = self.state();
-            state.told = Some(told.max(first + debits.len() as u64 - 1));
+            if told < first {
+                tracing::warn!(
+                    from = told + 1,
+                    "Redis has lost receipts, and is told them again"
+                );
+            }
+            self.state().told = Some(told);
         }
         Ok(())
     }
 
-    /// Learns which receipts Redis has. Numbers that it has already are not used again: what was
-    /// written under them would be taken for told.
-    fn learn(&self, told: u64) -> Result<(), JournalError> {
+    /// The number of the oldest receipt that is still here.
+    fn oldest(&self) -> u64 {
+        let state = self.state();
+        let oldest = state.segments.front();
+        oldest.map_or(state.next, |segment| segment.first)
+    }
+
+    /// Learns which receipts Redis has, and which are settled. Numbers that it has already are not
+    /// used again: what was written under them would be taken for told.
+    fn learn(&self, told: u64, settled: u64) -> Result<(), JournalError> {
         let mut state = self.state();
         if told >= state.next {
             state.broken = true;
@@ -302,6 +355,7 @@ impl Journal {
             return Err(JournalError::OldCopy { told, folder });
         }
         state.told = Some(told);
+        state.settled = state.settled.max(settled);
         Ok(())
     }
 
@@ -356,33 +410,61 @@ impl Journal {
         told.filter(|process| !waiting.contains(process)).collect()
     }
 
-    /// Closes the open file after a while, and syncs it if Redis does not have all of it.
+    /// Syncs the open file if Redis does not have all of it, and closes it after a while.
     pub(crate) async fn close(&self) -> Result<(), JournalError> {
         let now = self.clock.monotonic();
-        let closed = {
+        let (file, next) = {
             let mut state = self.state();
-            let newest = state.segments.back();
-            let large = newest.is_some_and(|segment| segment.bytes >= CLOSED_FROM);
-            let told = state.told.unwrap_or_default();
-            let waits = newest.is_some_and(|segment| !segment.is_told(told));
-            let due = |(_, opened): &mut (File, Duration)| {
-                large || now.saturating_sub(*opened) >= CLOSED_AFTER
+            let State {
+                segments,
+                open,
+                told,
+                next,
+                ..
+            } = &mut *state;
+            let (Some(Open { file, synced, .. }), Some(newest)) = (&*open, segments.back()) else {
+                return Ok(());
             };
-            state.open.take_if(due).filter(|_| waits)
+            let (since, synced) = *synced;
+            let waits = !newest.is_told(told.unwrap_or_default()) && synced < *next;
+            let due = waits && now.saturating_sub(since) >= SYNCED_AFTER;
+            let file = match due {
+                true => Some(file.try_clone().map_err(|source| JournalError::File {
+                    action: "sync receipts in",
+                    path: newest.path.clone(),
+                    source,
+                })?),
+                false => None,
+            };
+            let ends = |open: &mut Open| {
+                newest.bytes >= CLOSED_FROM || now.saturating_sub(open.since) >= CLOSED_AFTER
+            };
+            // What waits is synced before it is closed.
+            if due || !waits {
+                open.take_if(ends);
+            }
+            (file, *next)
         };
-        let Some((file, _)) = closed else {
+        let Some(file) = file else {
             return Ok(());
         };
-        self.on_disk("sync receipts in", move |folder| {
-            file.sync_data()?;
-            File::open(folder)?.sync_all()
-        })
-        .await
+        let synced = self
+            .on_disk("sync receipts in", move |folder| {
+                file.sync_data()?;
+                File::open(folder)?.sync_all()
+            })
+            .await;
+        if let Some(open) = &mut self.state().open {
+            // After a failure it is tried again as soon.
+            let reached = if synced.is_ok() { next } else { open.synced.1 };
+            open.synced = (now, reached.max(open.synced.1));
+        }
+        synced
     }
 
-    /// Deletes files that Redis has whole. The newest stays: it says where the numbers go on. What
-    /// earlier processes of this router held of clients' credit is given back before their files
-    /// go: whoever dies in between does it again.
+    /// Deletes files that are settled, and the oldest of those that Redis has if there are too many.
+    /// The newest stays: it says where the numbers go on. What earlier processes of this router held
+    /// of clients' credit is given back before their files go: whoever dies in between does it again.
     pub(crate) async fn forget(&self, registry: &Registry) -> Result<(), JournalError> {
         for process in self.ended() {
             registry.end_credit(&self.holder_of(process)).await?;
@@ -395,12 +477,15 @@ impl Journal {
         {
             let mut state = self.state();
             let last = state.told.unwrap_or_default();
+            let mut bytes: u64 = state.segments.iter().map(|segment| segment.bytes).sum();
             while state.segments.len() > 1 {
                 let oldest = &state.segments[0];
                 let done = oldest.process == self.process || oldest.ended;
-                if !done || !oldest.is_told(last) {
+                let many = bytes > self.limits.recorded || state.segments.len() > MOST_FILES;
+                if !done || !oldest.is_told(last) || !(many || oldest.is_told(state.settled)) {
                     break;
                 }
+                bytes -= oldest.bytes;
                 told.extend(state.segments.pop_front().map(|segment| segment.path));
             }
         }

@@ -1,4 +1,4 @@
-//! The journal, without Redis: what it writes, and what is there after a kill.
+//! The journal: what it writes, what is there after a kill, and what a Redis that lost it is told.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -30,8 +30,13 @@ fn receipt(charged: u64) -> Receipt {
     }
 }
 
-fn open(folder: &TempDir, limit: u64) -> Journal {
-    Journal::open(folder.path(), limit, Arc::new(ManualClock::at(1))).unwrap()
+fn open(folder: &TempDir, waiting: u64) -> Journal {
+    open_by(folder, waiting, u64::MAX, Arc::new(ManualClock::at(1)))
+}
+
+fn open_by(folder: &TempDir, waiting: u64, recorded: u64, clock: SharedClock) -> Journal {
+    let limits = Limits { waiting, recorded };
+    Journal::open(folder.path(), limits, clock).unwrap()
 }
 
 async fn all(journal: &Journal) -> Vec<(u64, u64, Vec<u64>)> {
@@ -132,7 +137,12 @@ fn a_disk_without_room_is_told_and_the_next_receipt_has_the_same_number() {
     let journal = open(&folder, u64::MAX);
     journal.write(receipt(5)).unwrap();
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let kept = journal.state().open.replace((full, Duration::ZERO));
+    let full = Open {
+        file: full,
+        since: Duration::ZERO,
+        synced: (Duration::ZERO, 1),
+    };
+    let kept = journal.state().open.replace(full);
     assert!(matches!(
         journal.write(receipt(6)),
         Err(JournalError::File { .. })
@@ -151,7 +161,7 @@ fn an_old_copy_of_the_folder_is_noticed() {
     let journal = open(&folder, u64::MAX);
     journal.write(receipt(5)).unwrap();
     assert!(matches!(
-        journal.learn(2),
+        journal.learn(2, 0),
         Err(JournalError::OldCopy { told: 2, .. })
     ));
     assert!(matches!(
@@ -159,7 +169,7 @@ fn an_old_copy_of_the_folder_is_noticed() {
         Err(JournalError::Broken)
     ));
     let journal = open(&folder, u64::MAX);
-    journal.learn(1).unwrap();
+    journal.learn(1, 0).unwrap();
     assert_eq!(journal.write(receipt(6)).unwrap().receipt.number, 2);
 }
 
@@ -173,11 +183,88 @@ fn earlier_processes_end_when_their_receipts_are_told() {
     for _ in 0..2 {
         let third = open(&folder, u64::MAX);
         assert!(third.ended().is_empty());
-        third.learn(1).unwrap();
+        third.learn(1, 0).unwrap();
         assert_eq!(third.ended(), [1].into());
         third.state().told = Some(2);
         assert_eq!(third.ended(), [1, 2].into());
         third.state().segments[0].ended = true;
         assert_eq!(third.ended(), [2].into());
     }
+}
+
+/// All numbers that Redis has, in its order.
+async fn recorded(registry: &Registry) -> Vec<u64> {
+    let filed = registry.receipts(None, 1_000).await.unwrap();
+    let numbers = filed.iter().map(|filed| {
+        let signed: SignedReceipt = serde_json::from_str(&filed.receipt).unwrap();
+        signed.receipt.number
+    });
+    numbers.collect()
+}
+
+async fn tell(journal: &Journal, registry: &Registry) {
+    let told = async || journal.tell(registry).await.is_ok();
+    streamsync_testing::eventually(Duration::from_secs(20), told).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_has_lost_receipts_is_told_them_again() {
+    let mut redis = streamsync_testing::Redis::start().await;
+    let mut config = streamsync_core::config::RedisConfig::default();
+    config.url = redis.url().parse().unwrap();
+    let registry = Registry::connect(&config).await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let clock = Arc::new(ManualClock::at(1));
+    let journal = open_by(&folder, u64::MAX, u64::MAX, clock.clone());
+    for charged in [5, 6, 7] {
+        journal.write(receipt(charged)).unwrap();
+        // A file each.
+        clock.advance(CLOSED_AFTER);
+        journal.close().await.unwrap();
+    }
+    tell(&journal, &registry).await;
+    journal.forget(&registry).await.unwrap();
+    assert_eq!(journal.state().segments.len(), 3, "nothing is settled");
+
+    // With something new to tell, and without.
+    redis.kill().await;
+    redis.restart().await;
+    journal.write(receipt(8)).unwrap();
+    tell(&journal, &registry).await;
+    assert_eq!(recorded(&registry).await, [1, 2, 3, 4]);
+    redis.kill().await;
+    redis.restart().await;
+    clock.advance(ASKED_EVERY);
+    tell(&journal, &registry).await;
+    assert_eq!(recorded(&registry).await, [1, 2, 3, 4]);
+
+    // What is settled is deleted, and not missed by a Redis that has lost it.
+    let router = journal.router();
+    registry.note_settled(&[(router, 2)].into()).await.unwrap();
+    registry.note_settled(&[(router, 1)].into()).await.unwrap();
+    clock.advance(ASKED_EVERY);
+    tell(&journal, &registry).await;
+    journal.forget(&registry).await.unwrap();
+    assert_eq!(journal.oldest(), 3);
+    redis.kill().await;
+    redis.restart().await;
+    clock.advance(ASKED_EVERY);
+    tell(&journal, &registry).await;
+    assert_eq!(recorded(&registry).await, [3, 4]);
+
+    // Killed, and Redis empty as well.
+    drop(journal);
+    redis.kill().await;
+    redis.restart().await;
+    let journal = open_by(&folder, u64::MAX, u64::MAX, clock.clone());
+    journal.write(receipt(9)).unwrap();
+    tell(&journal, &registry).await;
+    assert_eq!(recorded(&registry).await, [3, 4, 5]);
+    assert_eq!(registry.receipt_progress(router).await.unwrap(), (5, 0));
+
+    // Not more than there is room for, though nothing is settled.
+    let journal = open_by(&folder, u64::MAX, 1, clock);
+    tell(&journal, &registry).await;
+    journal.forget(&registry).await.unwrap();
+    assert_eq!(journal.oldest(), 5);
 }

@@ -42,7 +42,7 @@ pub use contest::{RaceError, RacerReport};
 pub use credit::CreditError;
 pub use fleet::Fleet;
 pub use http::{metrics_routes, routes};
-pub use journal::{Journal, JournalError};
+pub use journal::{Journal, JournalError, Limits};
 pub use limits::{Limited, Remaining};
 pub use market::Price;
 pub use nonces::Replayed;

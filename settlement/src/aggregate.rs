@@ -1,6 +1,6 @@
 //! From receipts to rewards.
 
-use crate::Reward;
+use crate::{Reward, follow::wallet};
 use solana_pubkey::Pubkey;
 use std::collections::BTreeMap;
 use streamsync_core::{Amount, SignedReceipt, WorkerId};
@@ -82,5 +82,5 @@ pub(crate) fn aggregate<'a>(
 
 /// A worker's id is its address on Solana.
 fn address(worker: WorkerId) -> Pubkey {
-    Pubkey::new_from_array(*worker.as_bytes())
+    wallet(&worker)
 }

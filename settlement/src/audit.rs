@@ -3,11 +3,11 @@
 use crate::{
     Batch, BatchError, Chain, ChainError,
     aggregate::{Aggregate, AggregateError, Parts, aggregate},
-    batch::{self, genuine},
+    batch::genuine,
 };
 use arrow::array::AsArray;
 use std::collections::BTreeMap;
-use streamsync_core::{SignedReceipt, TableName, WorkerId};
+use streamsync_core::{SignedReceipt, TableName, WorkerId, settlement_file};
 use streamsync_lake::{
     Constraint, ConstraintOp, Lake, ListFilesError, ObjectError, OpenTableError, ReadFileError,
     Scalar, Table, prune, tables,
@@ -88,7 +88,7 @@ pub async fn audit(chain: &Chain, lake: &Lake, number: u64) -> Result<Audit, Aud
     })?;
     let mut comparison = Comparison(None);
     let Some(file) = read(chain, lake, number).await? else {
-        comparison.same("file", batch::name(number), "none".to_owned());
+        comparison.same("file", settlement_file(number), "none".to_owned());
         return Ok(Audit {
             batch: number,
             receipts: 0,
@@ -179,7 +179,7 @@ fn check_receipts(
 }
 
 async fn read(chain: &Chain, lake: &Lake, number: u64) -> Result<Option<Batch>, AuditError> {
-    let Some(bytes) = lake.get_object(&batch::name(number)).await? else {
+    let Some(bytes) = lake.get_object(&settlement_file(number)).await? else {
         return Ok(None);
     };
     let network = chain.address().network;

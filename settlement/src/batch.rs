@@ -126,11 +126,6 @@ pub enum BatchError {
     Aggregate(#[from] AggregateError),
 }
 
-/// Where the file of a batch lies, relative to the lake.
-pub(crate) fn name(number: u64) -> String {
-    format!("settlements/batch-{number:012}.jsonl.zst")
-}
-
 impl Batch {
     /// The batch after another, over receipts, of which there is one at least.
     pub(crate) fn new(

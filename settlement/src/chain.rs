@@ -6,7 +6,7 @@ use solana_pubkey::Pubkey;
 use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
 use strm::{
     client::NetworkAddress,
-    state::{self, ClaimsPage, Network, PAGE_LEAVES},
+    state::{self, ClaimsPage, Deposits, Network, Operator, PAGE_LEAVES},
 };
 
 /// Accounts that are asked for at once.
@@ -82,12 +82,7 @@ impl Chain {
                     what: "network",
                     address: network,
                 })?;
-        let mint = rpc.accounts(&[state.mint]).await?;
-        let mint = mint.into_iter().next().flatten();
-        let token_program = mint.map(|mint| mint.owner).ok_or(ChainError::NotThere {
-            what: "mint",
-            address: state.mint,
-        })?;
+        let token_program = token_program(rpc.as_ref(), state.mint).await?;
         Ok(Self {
             rpc,
             address: NetworkAddress {
@@ -101,6 +96,11 @@ impl Chain {
     /// The addresses of the network.
     pub fn address(&self) -> NetworkAddress {
         self.address
+    }
+
+    /// The token program of a mint.
+    pub async fn token_program(&self, mint: Pubkey) -> Result<Pubkey, ChainError> {
+        token_program(self.rpc.as_ref(), mint).await
     }
 
     /// The network as it is after the last finalized block.
@@ -124,15 +124,41 @@ impl Chain {
         &self,
         numbers: RangeInclusive<u64>,
     ) -> Result<Vec<state::Batch>, ChainError> {
-        let addresses: Vec<_> = numbers.map(|number| self.address.batch(number)).collect();
-        let mut batches = Vec::new();
+        let addresses = numbers.map(|number| self.address.batch(number)).collect();
+        self.some(addresses, "batch").await
+    }
+
+    /// Those of some operators, by their wallets, that are registered.
+    pub async fn operators(&self, owners: &[Pubkey]) -> Result<Vec<Operator>, ChainError> {
+        let addresses = owners.iter().map(|owner| self.address.operator(owner));
+        self.some(addresses.collect(), "operator").await
+    }
+
+    /// The deposits of a mint for some references, where there are any.
+    pub async fn deposits(
+        &self,
+        mint: &Pubkey,
+        references: &[[u8; 32]],
+    ) -> Result<Vec<Deposits>, ChainError> {
+        let addresses = references.iter();
+        let addresses = addresses.map(|reference| self.address.deposits(mint, reference));
+        self.some(addresses.collect(), "record of deposits").await
+    }
+
+    /// The accounts at addresses, where there are any, in their order.
+    async fn some<T: AccountDeserialize>(
+        &self,
+        addresses: Vec<Pubkey>,
+        what: &'static str,
+    ) -> Result<Vec<T>, ChainError> {
+        let mut found = Vec::new();
         for some in addresses.chunks(ACCOUNTS_AT_ONCE) {
             let accounts = self.rpc.accounts(some).await?;
             for (address, account) in some.iter().zip(accounts) {
-                batches.extend(state_of(account, *address, "batch")?);
+                found.extend(state_of(account, *address, what)?);
             }
         }
-        Ok(batches)
+        Ok(found)
     }
 
     /// The places of rewards of a batch that nobody has claimed yet.
@@ -184,6 +210,15 @@ pub(crate) fn check(batch: &Batch, settled: &state::Batch) -> Result<(), ChainEr
         number: batch.header.batch,
         here: hex::encode(batch.hash),
         there: hex::encode(settled.file_hash),
+    })
+}
+
+/// The token program of a mint.
+pub(crate) async fn token_program(rpc: &dyn Rpc, mint: Pubkey) -> Result<Pubkey, ChainError> {
+    let found = rpc.accounts(&[mint]).await?.into_iter().next().flatten();
+    found.map(|mint| mint.owner).ok_or(ChainError::NotThere {
+        what: "mint",
+        address: mint,
     })
 }
 

@@ -5,10 +5,8 @@ use crate::{
     Step, Steps,
     aggregate::Parts,
     archive::Tables,
-    batch,
     chain::check,
     collect::{collect, genuine_place},
-    submit::Sending,
     wallet::Wallet,
 };
 use rand::Rng;
@@ -20,10 +18,10 @@ use std::{
     time::Duration,
 };
 use streamsync_core::{
-    Amount, WorkerId, clock::SharedClock, config::SettlementConfig, with_causes,
+    Amount, WorkerId, clock::SharedClock, config::SettlementConfig, settlement_file, with_causes,
 };
 use streamsync_lake::{Lake, ObjectError};
-use streamsync_registry::{Registry, RegistryError};
+use streamsync_registry::{Registry, RegistryError, SettledBatch};
 use strm::state::{self, Network};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -154,13 +152,8 @@ impl Settler {
         config: SettlementConfig,
         (clock, holder): (SharedClock, Uuid),
     ) -> Result<Self, ChainError> {
-        let sending = Sending {
-            priority_fee: config.priority_fee_micro_lamports,
-            poll: config.poll(),
-            tries: config.tries,
-        };
         Ok(Self {
-            wallet: Wallet::new(Chain::open(rpc, network).await?, payer, sending),
+            wallet: Wallet::new(Chain::open(rpc, network).await?, payer, &config),
             lake,
             registry,
             config,
@@ -290,6 +283,7 @@ impl Settler {
             None => self.write(number, &network).await?,
         };
         let Some(batch) = next else {
+            self.publish(network.last_batch).await?;
             self.trim(network.last_batch).await?;
             let claims = self.claim(network.last_batch).await?;
             return Ok(Outcome::Idle { claims });
@@ -298,6 +292,7 @@ impl Settler {
         self.wallet.settle(&batch).await?;
         self.archive(&mut tables, number).await?;
         self.count(&batch);
+        self.publish(number).await?;
         self.trim(number).await?;
         self.lease().await?;
         let claims = self.claim(number).await?;
@@ -312,7 +307,7 @@ impl Settler {
 
     /// Reads the file of a batch.
     async fn read(&self, number: u64) -> Result<Option<Batch>, SettleError> {
-        let Some(bytes) = self.lake.get_object(&batch::name(number)).await? else {
+        let Some(bytes) = self.lake.get_object(&settlement_file(number)).await? else {
             return Ok(None);
         };
         let network = self.chain().address().network;
@@ -323,7 +318,7 @@ impl Settler {
     async fn read_settled(&self, number: u64) -> Result<Batch, SettleError> {
         let batch = self.read(number).await?.ok_or_else(|| SettleError::Gone {
             number,
-            name: batch::name(number),
+            name: settlement_file(number),
         })?;
         if let Some(settled) = self.chain().batch(number).await? {
             check(&batch, &settled)?;
@@ -391,7 +386,7 @@ impl Settler {
             return Ok(None);
         }
         self.steps.before(Step::Write).await;
-        let name = batch::name(number);
+        let name = settlement_file(number);
         if self.lake.put_object_once(&name, batch.bytes()).await? {
             return Ok(Some(batch));
         }
@@ -428,6 +423,40 @@ impl Settler {
         Ok(())
     }
 
+    /// Tells those who ask in Redis of settled batches up to a number: one that has lost everything
+    /// of the last ones only.
+    async fn publish(&self, last: u64) -> Result<(), SettleError> {
+        self.steps.before(Step::Publish).await;
+        let published = self.registry.last_published().await?;
+        let first = last.saturating_sub(self.config.claim_batches);
+        for number in published.max(first) + 1..=last {
+            let batch = self.read_settled(number).await?;
+            let Some(settled) = self.chain().batch(number).await? else {
+                continue;
+            };
+            let header = &batch.header;
+            let summary = SettledBatch {
+                batch: number,
+                address: self.chain().address().batch(number).to_string(),
+                settled_at: settled.settled_at,
+                receipts: batch.receipts.len() as u64,
+                rewards: settled.leaves,
+                charged: header.charged,
+                total: header.total,
+                root: header.root.clone(),
+                file: settlement_file(number),
+                file_hash: hex::encode(batch.hash),
+            };
+            let paid: Vec<_> = header
+                .rewards
+                .iter()
+                .map(|reward| (WorkerId::new(reward.recipient.to_bytes()), reward.amount))
+                .collect();
+            self.registry.publish_settlement(&summary, &paid).await?;
+        }
+        Ok(())
+    }
+
     /// Forgets receipts in Redis that are settled, in the lake, and so old that clients look them up
     /// there.
     async fn trim(&self, last_batch: u64) -> Result<(), SettleError> {
@@ -436,6 +465,7 @@ impl Settler {
             return Ok(());
         }
         let settled = self.read_settled(last_batch).await?.header.routers;
+        self.registry.note_settled(&settled).await?;
         let now = self.clock.unix_millis();
         let before = now.saturating_sub(self.config.keep_s * 1_000);
         let mut after: Option<String> = None;

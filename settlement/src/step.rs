@@ -31,6 +31,8 @@ pub enum Step {
     ArchiveReceipts,
     /// Add the batch to the lake.
     ArchiveBatch,
+    /// Tell those who ask in Redis of settled batches.
+    Publish,
     /// Forget the receipts in Redis.
     Trim,
     /// Look which rewards are not claimed.

@@ -11,6 +11,7 @@ use solana_signer::{Signer, SignerError};
 use solana_transaction::Transaction;
 use solana_transaction_error::TransactionError;
 use std::time::Duration;
+use streamsync_core::config::SettlementConfig;
 
 /// Why a transaction is in no finalized block, or in one and failed.
 #[derive(Debug, thiserror::Error)]
@@ -51,11 +52,21 @@ fn said(logs: &[String]) -> String {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sending {
     /// The fee beyond the base fee, in millionths of a lamport for each compute unit.
-    pub(crate) priority_fee: u64,
+    priority_fee: u64,
     /// How often the node is asked what became of it.
-    pub(crate) poll: Duration,
+    poll: Duration,
     /// How often it is signed with a newer blockhash when it expires.
-    pub(crate) tries: u32,
+    tries: u32,
+}
+
+impl Sending {
+    pub(crate) fn of(config: &SettlementConfig) -> Self {
+        Self {
+            priority_fee: config.priority_fee_micro_lamports,
+            poll: config.poll(),
+            tries: config.tries,
+        }
+    }
 }
 
 /// After so many questions what became of it, a transaction is sent once more.

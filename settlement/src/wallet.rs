@@ -1,8 +1,8 @@
 //! Who pays for transactions, and what they do.
 
 use crate::{
-    Batch, Chain, ChainError, Silent, Step, Steps, SubmitError,
-    chain::check,
+    Batch, Chain, ChainError, Rpc, Signature, Silent, Step, Steps, SubmitError,
+    chain::{check, token_program},
     submit::{Sending, sign, submit},
 };
 use anchor_lang::solana_program::instruction::Instruction;
@@ -11,11 +11,11 @@ use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use spl_associated_token_account_interface::instruction::create_associated_token_account_idempotent;
 use std::{collections::BTreeSet, sync::Arc};
-use streamsync_core::Amount;
+use streamsync_core::{Amount, config::SettlementConfig};
 use strm::{
     ProvenReward,
     client::NetworkAddress,
-    state::{self, PAGE_LEAVES},
+    state::{self, PAGE_LEAVES, Terms},
 };
 
 /// The most bytes of a transaction: what fits into one packet.
@@ -27,12 +27,20 @@ const CLAIM_UNITS: u32 = 100_000;
 /// The most claims in one transaction.
 const MOST_CLAIMS: usize = 10;
 
-/// A key that pays for transactions in a network.
-pub(crate) struct Wallet {
+/// The compute units of anything else.
+const OTHER_UNITS: u32 = 200_000;
+
+/// A key that signs and pays for transactions in a network.
+pub struct Wallet {
     chain: Chain,
     payer: Keypair,
     sending: Sending,
     steps: Arc<dyn Steps>,
+}
+
+/// The public half of a key, which is its address.
+pub fn public_key(keypair: &Keypair) -> Pubkey {
+    keypair.pubkey()
 }
 
 /// What became of claims.
@@ -49,11 +57,12 @@ pub struct ClaimReport {
 }
 
 impl Wallet {
-    pub(crate) fn new(chain: Chain, payer: Keypair, sending: Sending) -> Self {
+    /// A key and the network that it acts in.
+    pub fn new(chain: Chain, payer: Keypair, config: &SettlementConfig) -> Self {
         Self {
             chain,
             payer,
-            sending,
+            sending: Sending::of(config),
             steps: Arc::new(Silent),
         }
     }
@@ -63,13 +72,85 @@ impl Wallet {
         self.steps = steps;
     }
 
+    /// Makes the network that the key is the first authority of, and returns its addresses. One that
+    /// it has made for the mint before stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// A node that does not answer, a mint that is not there, terms that the program refuses.
+    pub async fn create_network(
+        rpc: &dyn Rpc,
+        payer: &Keypair,
+        mint: Pubkey,
+        terms: Terms,
+        config: &SettlementConfig,
+    ) -> Result<NetworkAddress, ChainError> {
+        let token_program = token_program(rpc, mint).await?;
+        let creator = payer.pubkey();
+        let address = NetworkAddress::new(mint, token_program, &creator);
+        let existing = rpc.accounts(&[address.network]).await?;
+        if existing
+            .into_iter()
+            .flatten()
+            .any(|account| account.owner == strm::ID)
+        {
+            return Ok(address);
+        }
+        let instruction = address.initialize(creator, terms);
+        let sending = Sending::of(config);
+        submit(rpc, payer, &[instruction], OTHER_UNITS, sending, &Silent)
+            .await
+            .map_err(|source| ChainError::Submit {
+                action: format!("make a network for the mint {mint}"),
+                source,
+            })?;
+        Ok(address)
+    }
+
+    /// Sends instructions in one transaction, and waits until it is finalized. The action says in an
+    /// error what could not be done.
+    ///
+    /// # Errors
+    ///
+    /// A node that does not answer, and a transaction that fails or expires.
+    pub async fn send(
+        &self,
+        action: &str,
+        instructions: &[Instruction],
+    ) -> Result<Signature, ChainError> {
+        submit(
+            self.chain.rpc(),
+            &self.payer,
+            instructions,
+            OTHER_UNITS,
+            self.sending,
+            self.steps.as_ref(),
+        )
+        .await
+        .map_err(|source| ChainError::Submit {
+            action: action.to_owned(),
+            source,
+        })
+    }
+
+    /// An instruction that makes the key's own account for the network's tokens, if there is none.
+    pub fn open_tokens(&self) -> Instruction {
+        let NetworkAddress {
+            mint,
+            token_program,
+            ..
+        } = self.chain.address();
+        let payer = self.payer.pubkey();
+        create_associated_token_account_idempotent(&payer, &payer, &mint, &token_program)
+    }
+
     /// The address of the key.
-    pub(crate) fn payer(&self) -> Pubkey {
+    pub fn payer(&self) -> Pubkey {
         self.payer.pubkey()
     }
 
     /// The network.
-    pub(crate) fn chain(&self) -> &Chain {
+    pub fn chain(&self) -> &Chain {
         &self.chain
     }
 

@@ -495,7 +495,7 @@ impl<'a> Network<'a> {
             record: Arc::clone(&worker.record),
         });
         let known = known.collect();
-        self.roster = Roster::new(known, &self.config, 0, Some(&self.roster));
+        self.roster = Roster::new(known, &self.config, 0, None, Some(&self.roster));
     }
 
     fn outcome(&mut self) -> Outcome {

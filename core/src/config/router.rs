@@ -29,6 +29,9 @@ pub struct RouterConfig {
     pub spool_folder: Option<PathBuf>,
     /// The most bytes that are kept there.
     pub spool_bytes: u64,
+    /// The most bytes of receipts that are kept there after Redis has them, until they are settled: so
+    /// that a Redis that has lost them gets them again.
+    pub receipt_bytes: u64,
     /// The largest request, in bytes.
     pub max_request_bytes: usize,
     /// The most rows that an answer may have.
@@ -63,6 +66,7 @@ impl Default for RouterConfig {
             queue_ms: 4,
             spool_folder: None,
             spool_bytes: 256 << 20,
+            receipt_bytes: 1 << 30,
             max_request_bytes: 1 << 20,
             max_rows: 1_000_000,
             max_answer_bytes: 256 << 20,

@@ -16,6 +16,11 @@ pub struct SettlementConfig {
     pub keypair: Option<PathBuf>,
     /// The routers whose receipts are settled, by their public keys.
     pub routers: BTreeSet<WorkerId>,
+    /// Mints besides STRM whose deposits become credit, by their addresses; the network's authority
+    /// allows them first.
+    pub deposit_mints: BTreeSet<String>,
+    /// How often stakes and deposits are read from the chain, in seconds.
+    pub follow_every_s: u64,
     /// How often receipts are settled, in seconds; as the network's terms say by default.
     pub every_s: Option<u64>,
     /// Rewards of less than this are not paid, but carried over to the next batch, in base units.
@@ -24,7 +29,8 @@ pub struct SettlementConfig {
     pub most_receipts: usize,
     /// Whether rewards are claimed for their recipients.
     pub claim: bool,
-    /// In how many of the last batches unclaimed rewards are looked for.
+    /// In how many of the last batches unclaimed rewards are looked for, and how many are published
+    /// again after Redis has lost them.
     pub claim_batches: u64,
     /// How long settled receipts stay in Redis, where clients look them up, in seconds.
     pub keep_s: u64,
@@ -49,6 +55,8 @@ impl Default for SettlementConfig {
             network: None,
             keypair: None,
             routers: BTreeSet::new(),
+            deposit_mints: BTreeSet::new(),
+            follow_every_s: 15,
             every_s: None,
             dust: Amount(10_000_000),
             most_receipts: 50_000,
@@ -73,6 +81,7 @@ impl SettlementConfig {
 
     pub(super) fn faults(&self, faults: &mut Vec<String>) {
         for (name, value) in [
+            ("follow_every_s", self.follow_every_s),
             ("every_s", self.every_s.unwrap_or(1)),
             ("most_receipts", self.most_receipts as u64),
             ("poll_ms", self.poll_ms),

@@ -283,3 +283,28 @@ fn two_operators_are_not_three() {
         .collect();
     assert_eq!(first.len(), 2, "different operators first");
 }
+
+#[test]
+fn a_stake_weighs_the_same_however_many_workers_share_it_and_too_little_is_nothing() {
+    let staked = |number: u16, operator: u8, stake: u64| {
+        let mut known = run_by(known(number), operator);
+        known.standing.stake = Some(Amount(stake * Amount::STRM.0));
+        known
+    };
+    // Operator 0 runs twenty workers on the stake that the others run one on.
+    let mut all: Vec<_> = (0..20).map(|number| staked(number, 0, 20_000)).collect();
+    all.extend((20..40).map(|number| staked(number, number as u8, 20_000)));
+    all.push(staked(40, 40, 9_999));
+    all.push(known(41));
+    let least = Some(Amount(10_000 * Amount::STRM.0));
+    let roster = Roster::new(all, &RaceConfig::default(), 0, least, None);
+    assert_eq!(roster.members().len(), 40, "too little, and none at all");
+    let weight = |operator: WorkerId| {
+        let own = roster.members().iter();
+        let own = own.filter(|member| member.operator == operator);
+        own.map(|member| member.merit).sum::<f64>()
+    };
+    let many = weight(streamsync_core::Identity::from_seed([0; 32]).id());
+    let one = weight(streamsync_core::Identity::from_seed([20; 32]).id());
+    assert!((many / one - 1.0).abs() < 1e-9, "{many} {one}");
+}

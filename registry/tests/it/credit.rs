@@ -104,7 +104,7 @@ pub async fn leases() {
     // A receipt takes from the lease of its router, and is recorded once.
     assert_eq!(
         registry
-            .record_receipts(router(1), &holder(1), 1, &[debit(&client, 60)])
+            .record_receipts(router(1), &holder(1), 1, 1, &[debit(&client, 60)])
             .await
             .unwrap(),
         1
@@ -115,13 +115,14 @@ pub async fn leases() {
                 router(1),
                 &holder(1),
                 1,
+                1,
                 &[debit(&client, 60), debit(&client, 5)]
             )
             .await
             .unwrap(),
         2
     );
-    assert_eq!(registry.last_receipt(router(1)).await.unwrap(), 2);
+    assert_eq!(registry.receipt_progress(router(1)).await.unwrap(), (2, 0));
     let balance = sound(registry.balance(&client).await.unwrap());
     assert_eq!((balance.spent, balance.leased), (Amount(65), Amount(335)));
     let filed = registry.receipts_of(&client, None, 10).await.unwrap();
@@ -150,7 +151,7 @@ pub async fn leases() {
     );
     lease(3, 690, 0).await;
     registry
-        .record_receipts(router(2), &holder(2), 1, &[debit(&client, 30)])
+        .record_receipts(router(2), &holder(2), 1, 1, &[debit(&client, 30)])
         .await
         .unwrap();
     let balance = sound(registry.balance(&client).await.unwrap());
@@ -209,7 +210,7 @@ impl Books {
                 .collect();
             let holder = format!("{router}.{}", run[0].1);
             registry
-                .record_receipts(router, &holder, first as u64 + 1, &debits)
+                .record_receipts(router, &holder, 1, first as u64 + 1, &debits)
                 .await
                 .unwrap();
             first += run.len();

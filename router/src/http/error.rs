@@ -82,6 +82,19 @@ impl Failure {
         )
     }
 
+    pub(super) fn no_batch(number: &str) -> Self {
+        let detail = format!(
+            "no settled batch `{number}` is known here; GET /v1/settlements lists them, and the table \
+             `settlements` has all of them"
+        );
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown-batch",
+            "unknown batch",
+            detail,
+        )
+    }
+
     pub(super) fn no_audit(id: &str) -> Self {
         let detail = format!(
             "there is no audit of query `{id}`: only queries with \"verify\": \"fast\" have one, \

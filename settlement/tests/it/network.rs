@@ -144,7 +144,7 @@ impl TestNetwork {
             .collect();
         let router = self.routers[router].id();
         self.registry
-            .record_receipts(router, "holder", first, &debits)
+            .record_receipts(router, "holder", first, first, &debits)
             .await
             .unwrap();
     }

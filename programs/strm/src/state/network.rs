@@ -34,6 +34,24 @@ pub struct Terms {
     pub max_slash: u16,
 }
 
+impl Terms {
+    /// The terms of a network that starts, with one key for everything.
+    pub fn new(authority: Pubkey) -> Self {
+        Self {
+            settler: authority,
+            slasher: authority,
+            treasury: authority,
+            data: authority,
+            governance: authority,
+            shares: [5_000, 2_000, 2_000, 1_000],
+            cooldown_s: 7 * 86_400,
+            minimum_stake: 10_000 * 1_000_000_000,
+            batch_interval_s: 300,
+            max_slash: 1_000,
+        }
+    }
+}
+
 /// A network. Its address is derived from its mint and from who made it, so that nobody can take
 /// the place of another's.
 #[account]
