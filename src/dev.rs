@@ -145,7 +145,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     tokio::spawn(announce(
         serving.router.clone(),
         format!("http://{address}"),
-        lake.url().to_string(),
+        format!("{}, with {}", lake.url(), config.redis.url),
         key,
     ));
     let served = serving.serve(&config, listener, metrics, stop).await;

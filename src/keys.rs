@@ -5,7 +5,9 @@ use rand::Rng;
 use serde_json::json;
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use streamsync_access::{MasterSecrets, SigningKey};
-use streamsync_core::{ApiKey, ClientId, KeyId, Limits, Scope, clock::SystemClock, config::Config};
+use streamsync_core::{
+    ApiKey, ClientId, Identity, KeyId, Limits, Scope, clock::SystemClock, config::Config,
+};
 use streamsync_registry::Registry;
 use streamsync_router::{Actor, Administration, Issued, NewKey};
 
@@ -20,6 +22,13 @@ pub enum KeysCommand {
         /// The file to write. It is never replaced.
         #[arg(long, value_name = "FILE")]
         master_secrets: PathBuf,
+    },
+    /// Make a key pair for a wallet, an operator or a worker, and print its address.
+    #[command(after_help = "Example:\n  streamsync keys pair --out operator.json")]
+    Pair {
+        /// The file to write, as solana-keygen would. It is never replaced.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Make a key, and show its secret once.
     #[command(after_help = "Examples:
@@ -195,6 +204,12 @@ pub async fn run(command: KeysCommand) -> Result<ExitCode, Failure> {
                 "the master secrets are in {}; give them to routers only",
                 master_secrets.display()
             );
+        }
+        KeysCommand::Pair { out } => {
+            #[allow(clippy::disallowed_methods, reason = "nobody may guess it")]
+            let pair = Identity::from_seed(rand::rng().random());
+            pair.write_new(&out)?;
+            println!("{}", pair.id());
         }
         KeysCommand::Create {
             access,

@@ -260,6 +260,31 @@ mod tests {
     }
 
     #[test]
+    fn who_has_too_little_at_stake_is_not_asked_even_if_redis_forgets() {
+        let (fleet, _) = fleet();
+        fleet.heard(changes(&[1, 2, 3], &[]));
+        assert_eq!(fleet.roster().members().len(), 3, "no chain is followed");
+        let (enough, little) = (beat(1).heartbeat.worker, beat(2).heartbeat.worker);
+        let staked = |stake| Standing {
+            stake: Some(Amount(stake)),
+            ..Standing::default()
+        };
+        fleet.heard(Changes {
+            standings: vec![(enough, staked(500)), (little, staked(499))],
+            minimum_stake: Some(Amount(500)),
+            ..changes(&[], &[])
+        });
+        let asked = || {
+            let members = fleet.roster();
+            let members = members.members().iter();
+            members.map(|member| member.id()).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(), [enough]);
+        fleet.heard(changes(&[1, 2, 3], &[]));
+        assert_eq!(asked(), [enough]);
+    }
+
+    #[test]
     fn who_is_excluded_is_not_asked_whatever_redis_says() {
         let (fleet, clock) = fleet();
         fleet.heard(changes(&[1, 2], &[]));

@@ -52,7 +52,7 @@ pub async fn ask(
     request.send().await
 }
 
-async fn all_receipts(registry: &Registry) -> Vec<SignedReceipt> {
+pub async fn all_receipts(registry: &Registry) -> Vec<SignedReceipt> {
     let mut receipts = Vec::new();
     let mut after: Option<String> = None;
     loop {
@@ -272,7 +272,7 @@ pub async fn receipts_without_redis() {
     network.routers[0].restart(&client).await;
     let registry = network.registry().await;
     eventually(PATIENCE, async || {
-        registry.receipts(None, 100).await.unwrap().len() >= 5
+        registry.receipts(None, 100).await.unwrap().len() == 6
     })
     .await;
     let told = registry.receipts(None, 100).await.unwrap();
@@ -284,12 +284,7 @@ pub async fn receipts_without_redis() {
         .iter()
         .map(|signed| signed.receipt.number)
         .collect();
-    let first = numbers[0];
-    assert_eq!(
-        numbers,
-        (first..first + numbers.len() as u64).collect::<Vec<_>>()
-    );
-    assert_eq!(*numbers.last().unwrap(), 6);
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
     // The account was lost with Redis: what was spent is owed.
     let spent: u64 = receipts.iter().map(|signed| signed.receipt.charged.0).sum();
     let balance = registry.balance(&"acme".parse().unwrap()).await.unwrap();

@@ -14,6 +14,7 @@ mod examples;
 mod fault_proxy;
 mod faults;
 mod hostile;
+mod localnet;
 mod network;
 mod queries;
 mod readers;
@@ -90,6 +91,12 @@ fn main() -> std::process::ExitCode {
     suite.test(
         "receipts outlive the router and Redis",
         billing::receipts_without_redis,
+    );
+    suite.needs(
+        "workers are paid on a chain, to the unit, whatever is killed",
+        localnet::built(),
+        "no Solana node; `scripts/localnet` builds one",
+        localnet::paid,
     );
     suite.test(
         "a key's limit holds over three routers",

@@ -11,6 +11,8 @@
 pub mod client;
 pub mod error;
 pub mod event;
+#[cfg(all(test, feature = "idl-build"))]
+mod idl;
 pub mod instructions;
 pub mod merkle;
 pub mod state;

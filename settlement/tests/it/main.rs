@@ -7,8 +7,10 @@ mod bank;
 mod checking;
 mod crashes;
 mod faulty_node;
+mod following;
 mod network;
 mod settling;
+mod slashing;
 
 use streamsync_testing::Suite;
 
@@ -17,5 +19,7 @@ fn main() -> std::process::ExitCode {
     settling::add_to(&mut suite);
     crashes::add_to(&mut suite);
     checking::add_to(&mut suite);
+    following::add_to(&mut suite);
+    slashing::add_to(&mut suite);
     suite.run()
 }
