@@ -15,7 +15,7 @@ help: ## List these commands
 setup: ## Install what building and running need (nothing to do the second time)
 	@scripts/setup
 
-demo: setup ## Ingest blocks, race five queries over them, show the answers
+demo: setup ## Ingest blocks, race five queries over them, pay for the answers on a local chain
 	@cargo build --bin streamsync $(features)
 	@scripts/demo
 
@@ -24,6 +24,7 @@ test: ## Run all tests, against a real Redis and a real S3 server
 
 check: setup ## Check format, lints, documentation, scripts, licences
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/localnet/Cargo.toml --check
 	cargo clippy --workspace --all-targets $(features) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(features)
 	@if command -v shellcheck >/dev/null; then \

@@ -147,24 +147,9 @@ impl Config {
     }
 }
 
-/// Variables such as `STREAMSYNC_CONFIG` or those of the tests are not settings.
+/// Variables such as `STREAMSYNC_CONFIG` or those of the tests are not settings: these name a section.
 fn is_setting(name: &figment::value::UncasedStr) -> bool {
-    let name = name.as_str().to_ascii_lowercase();
-    [
-        "auth__",
-        "bucket__",
-        "compactor__",
-        "credit__",
-        "price__",
-        "race__",
-        "redis__",
-        "router__",
-        "telemetry__",
-        "tls__",
-        "worker__",
-    ]
-    .iter()
-    .any(|section| name.starts_with(section))
+    name.as_str().contains("__")
 }
 
 #[cfg(test)]
@@ -182,11 +167,13 @@ mod tests {
             )?;
             jail.set_env("STREAMSYNC_ROUTER__MAX_ROWS", "6");
             jail.set_env("STREAMSYNC_ROUTER__MAX_IN_FLIGHT", "8");
+            jail.set_env("STREAMSYNC_SETTLEMENT__DUST", "2");
             jail.set_env("STREAMSYNC_TEST_S3", "http://127.0.0.1:1");
             let flags = [("router.max_in_flight", "9".to_owned())];
             let config = Config::load(Some(Path::new("streamsync.toml")), &flags).unwrap();
             assert_eq!(config.race.racers, 3);
             assert_eq!(config.router.max_rows, 6);
+            assert_eq!(config.settlement.dust, crate::Amount(2));
             assert_eq!(config.router.max_in_flight, 9);
             assert_eq!(config.race.confirmations, 2);
             Ok(())

@@ -69,7 +69,7 @@ pub async fn found_out() {
             "{worker}"
         );
     }
-    let sql = "select worker, offence, contradicted_by from evidence";
+    let sql = "select worker, offence, contradicted_by, query_id from evidence";
     eventually(PATIENCE, async || {
         let rows = network.rows(0, sql).await;
         rows.as_array().unwrap().len() == liars.len()
@@ -86,6 +86,23 @@ pub async fn found_out() {
         let proven = trick == Trick::WrongRows || trick == Trick::Garbage;
         if proven && found["offence"] == "wrong-answer" {
             assert!(found["contradicted_by"].as_i64().unwrap() >= 3, "{found}");
+            // What is in the lake is enough to accuse it.
+            let (lake, redis) = (network.folder().join("lake"), network.redis.url());
+            let (query, worker) = (&found["query_id"], id.to_string());
+            let accused = crate::cluster::run(&[
+                "slash",
+                "propose",
+                query.as_str().unwrap(),
+                &worker,
+                "--bucket",
+                lake.to_str().unwrap(),
+                "--redis-url",
+                &redis,
+            ])
+            .await;
+            assert!(accused.status.success(), "{accused:?}");
+            let said = crate::cluster::text(&accused.stdout);
+            assert!(said.contains(&format!("operator      {worker}")), "{said}");
         } else {
             assert_eq!(found["offence"], "dishonest", "{trick:?}");
         }

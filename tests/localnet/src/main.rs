@@ -109,7 +109,8 @@ fn run(args: &Args) -> Result<(), Failure> {
     }
     println!("ready {url} {mint}");
     stdin().read_to_end(&mut Vec::new())?;
-    commands.send(SimnetCommand::Terminate(None))?;
+    // One that is gone already is what is wanted.
+    let _ = commands.send(SimnetCommand::Terminate(None));
     match chain.join() {
         Ok(ended) => Ok(ended?),
         Err(_) => Err("the chain has panicked".into()),
