@@ -210,8 +210,10 @@ async fn tell(journal: &Journal, registry: &Registry) {
 #[tokio::test]
 async fn a_redis_that_has_lost_receipts_is_told_them_again() {
     let mut redis = streamsync_testing::Redis::start().await;
-    let mut config = streamsync_core::config::RedisConfig::default();
-    config.url = redis.url().parse().unwrap();
+    let config = streamsync_core::config::RedisConfig {
+        url: redis.url().parse().unwrap(),
+        ..Default::default()
+    };
     let registry = Registry::connect(&config).await.unwrap();
     let folder = TempDir::new().unwrap();
     let clock = Arc::new(ManualClock::at(1));

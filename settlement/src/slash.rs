@@ -102,7 +102,7 @@ pub enum SlashError {
     NoStake(Pubkey),
     /// Redis does not answer.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Registry(#[from] Box<RegistryError>),
     /// The bucket failed.
     #[error(transparent)]
     Bucket(#[from] ObjectError),
@@ -112,6 +112,12 @@ pub enum SlashError {
     /// The chain failed.
     #[error(transparent)]
     Chain(#[from] Box<ChainError>),
+}
+
+impl From<RegistryError> for SlashError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }
 
 impl From<ChainError> for SlashError {

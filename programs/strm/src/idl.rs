@@ -1,6 +1,6 @@
 //! `idl.json` is that of the code. `STREAMSYNC_WRITE_IDL=1 cargo nextest run --workspace -E
 //! 'package(strm) and test(idl)'` writes it anew.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, process::Command};
