@@ -6,6 +6,7 @@ mod check_config;
 mod compactor;
 mod credit;
 mod dev;
+mod doctor;
 mod grant;
 mod ingest;
 mod keys;
@@ -80,6 +81,8 @@ enum Command {
     Certs(certs::CertsCommand),
     /// Sign for a worker as its operator, so that its workers do not confirm each other.
     Grant(grant::Args),
+    /// Look at all that a StreamSync stands on, and say what is wrong with it.
+    Doctor(doctor::Args),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -110,6 +113,7 @@ async fn main() -> ExitCode {
         Command::Receipts(command) => receipts::run(command).await,
         Command::Certs(command) => certs::run(&command),
         Command::Grant(args) => grant::run(&args),
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Config(ConfigCommand::Check(args)) => check_config::run(&args),
     };
     match result {

@@ -32,3 +32,14 @@ local function reap(account, lessees)
   end
 end
 
+-- What an account holds, with what routers hold of it.
+local function held(account)
+  local sum = number(account, 'balance')
+  for _, field in ipairs(redis.call('HKEYS', account)) do
+    if string.match(field, '^lease:') then
+      sum = sum + number(account, field)
+    end
+  end
+  return sum
+end
+

@@ -7,13 +7,7 @@ if (redis.call('HGET', KEYS[1], ARGV[1]) or '0') ~= ARGV[2] then
   return 0
 end
 reap(KEYS[1], KEYS[2])
-local held = number(KEYS[1], 'balance')
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.match(field, '^lease:') then
-    held = held + number(KEYS[1], field)
-  end
-end
-if held + tonumber(ARGV[4]) > tonumber(ARGV[5]) then
+if held(KEYS[1]) + tonumber(ARGV[4]) > tonumber(ARGV[5]) then
   return -1
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])

@@ -6,13 +6,7 @@ if redis.call('EXISTS', KEYS[3]) == 1 then
   return 0
 end
 reap(KEYS[1], KEYS[2])
-local held = number(KEYS[1], 'balance')
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.match(field, '^lease:') then
-    held = held + number(KEYS[1], field)
-  end
-end
-if held + tonumber(ARGV[1]) > tonumber(ARGV[2]) then
+if held(KEYS[1]) + tonumber(ARGV[1]) > tonumber(ARGV[2]) then
   return -1
 end
 redis.call('SET', KEYS[3], '1', 'EX', ARGV[3])

@@ -83,6 +83,19 @@ pub enum JournalError {
         /// The folder.
         folder: PathBuf,
     },
+    /// A file is gone from between others.
+    #[error(
+        "the receipts from number {from} to {to} are missing in {folder}, between others: put the file back, or \
+         move those before it away to go on", folder = .folder.display()
+    )]
+    Missing {
+        /// The first that is missing.
+        from: u64,
+        /// The last.
+        to: u64,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The receipt cannot be written as JSON.
     #[error("could not write a receipt as JSON")]
     Encode(#[from] serde_json::Error),
@@ -328,6 +341,12 @@ impl Journal {
                 .record_receipts(self.router(), &holder, oldest, first, &debits)
                 .await?;
             if told < first {
+                // It would have begun there, if that was here.
+                if self.state().told == Some(told) {
+                    let (from, to) = (told + 1, first - 1);
+                    let folder = self.folder.clone();
+                    return Err(JournalError::Missing { from, to, folder });
+                }
                 tracing::warn!(
                     from = told + 1,
                     "Redis has lost receipts, and is told them again"

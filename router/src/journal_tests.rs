@@ -264,6 +264,29 @@ async fn a_redis_that_has_lost_receipts_is_told_them_again() {
     assert_eq!(recorded(&registry).await, [3, 4, 5]);
     assert_eq!(registry.receipt_progress(router).await.unwrap(), (5, 0));
 
+    // A file that is gone from between others is told, and not passed over.
+    let (lost, kept) = {
+        let lost = journal.state().segments[1].path.clone();
+        let kept = std::fs::read(&lost).unwrap();
+        std::fs::remove_file(&lost).unwrap();
+        (lost, kept)
+    };
+    drop(journal);
+    redis.kill().await;
+    redis.restart().await;
+    let journal = open_by(&folder, u64::MAX, u64::MAX, clock.clone());
+    let missing = async || {
+        let told = journal.tell(&registry).await;
+        matches!(told, Err(JournalError::Missing { from: 4, to: 4, .. }))
+    };
+    streamsync_testing::eventually(Duration::from_secs(20), missing).await;
+    drop(journal);
+    std::fs::write(lost, kept).unwrap();
+    let journal = open_by(&folder, u64::MAX, u64::MAX, clock.clone());
+    tell(&journal, &registry).await;
+    assert_eq!(recorded(&registry).await, [3, 4, 5]);
+    drop(journal);
+
     // Not more than there is room for, though nothing is settled.
     let journal = open_by(&folder, u64::MAX, 1, clock);
     tell(&journal, &registry).await;

@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 use streamsync_access::SigningKey;
-use streamsync_core::{Limits, Scope};
+use streamsync_core::{Amount, Identity, Limits, Scope, SignedReceipt};
+use streamsync_registry::SettledBatch;
 use streamsync_testing::eventually;
 
 /// The commands, as an operator uses them: keys, credit, a query, its receipt, rotation, revocation.
@@ -264,4 +265,118 @@ pub async fn addresses() {
         newest["action"] == "add-credit" && newest["detail"]["deposit"] == name
     })
     .await;
+}
+
+/// Settled batches and rewards, as the registry has them.
+pub async fn settlements() {
+    let mut network = Network::secured().await;
+    (0..3).for_each(|_| network.start_worker(&[]));
+    network.start_router(&[]).await;
+    let registry = network.registry().await;
+    let worker = Identity::from_seed([100; 32]).id();
+    let paid = |number: u64| [(worker, Amount(1_000 + number))];
+    for number in 1..=3 {
+        let batch = settled(number);
+        // Told twice, it counts once.
+        for _ in 0..2 {
+            registry
+                .publish_settlement(&batch, &paid(number))
+                .await
+                .unwrap();
+        }
+    }
+    let key = network
+        .key("acme", &[Scope::Query], Limits::default())
+        .await;
+    let (client, url) = (network.client.clone(), network.routers[0].url.clone());
+    let get = async |target: &str| {
+        let response = ask(&client, &url, &key, target, None).await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json::<Value>().await.unwrap())
+    };
+    let numbers = |listed: &Value| -> Vec<u64> {
+        let listed = listed["settlements"].as_array().unwrap().iter();
+        listed
+            .map(|batch| batch["batch"].as_u64().unwrap())
+            .collect()
+    };
+    assert_eq!(numbers(&get("/v1/settlements").await.1), [3, 2, 1]);
+    let page = get("/v1/settlements?before=3&limit=1").await;
+    assert_eq!(numbers(&page.1), [2]);
+    let shown = get("/v1/settlements/2").await;
+    assert_eq!(shown, (200, json!(settled(2))));
+    for unknown in [
+        "/v1/settlements/4",
+        "/v1/settlements/x",
+        "/v1/settlements/18446744073709551615",
+    ] {
+        let (status, problem) = get(unknown).await;
+        assert_eq!(
+            (status, &problem["type"]),
+            (404, &json!("/problems/unknown-batch"))
+        );
+    }
+    assert_eq!(get("/v1/settlements?limit=x").await.0, 400);
+
+    network.add_credit("acme", 1_000_000_000, "one").await;
+    let body = json!({ "sql": "select program_id, count(*) from instructions group by 1" });
+    let answer = ask(&client, &url, &key, "/v1/query", Some(&body))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    eventually(PATIENCE, async || {
+        registry.receipts(None, 10).await.unwrap().len() == 1
+    })
+    .await;
+    let filed = registry.receipts(None, 10).await.unwrap().remove(0);
+    let signed: SignedReceipt = serde_json::from_str(&filed.receipt).unwrap();
+    let winner = signed.receipt.winner;
+    let pending = async || {
+        let rewards = get(&format!("/v1/rewards/{winner}")).await.1;
+        assert_eq!(rewards["pending_complete"], true);
+        rewards["workers"][0]["pending"].as_u64().unwrap()
+    };
+    assert_eq!(pending().await, signed.receipt.split.winner.0);
+    // As the settlement says once it is in a batch.
+    let settled = [(signed.receipt.router, 1)].into();
+    registry.note_settled(&settled).await.unwrap();
+    assert_eq!(pending().await, 0);
+    let rewards = get(&format!("/v1/rewards/{worker}")).await.1;
+    let expected =
+        json!({ "since_batch": 1, "last_batch": 3, "last_amount": 1_003, "total": 3_006 });
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&rewards["workers"][0][field], value, "{rewards}");
+    }
+    let shown = crate::cluster::streamsync()
+        .args(["rewards", &worker.to_string(), "--router", &url])
+        .args(["--key", &key_file(&network, &key)])
+        .output()
+        .await
+        .unwrap();
+    let said = text(&shown.stdout);
+    assert!(
+        said.contains("since batch 1, the last in batch 3"),
+        "{shown:?}"
+    );
+}
+
+fn key_file(network: &Network, key: &SigningKey) -> String {
+    let file = network.folder().join("acme.json");
+    key.write_new(&file).unwrap();
+    file.display().to_string()
+}
+
+fn settled(number: u64) -> SettledBatch {
+    SettledBatch {
+        batch: number,
+        address: "11111111111111111111111111111111".to_owned(),
+        settled_at: 1_710_374_400,
+        receipts: 4,
+        rewards: 1,
+        charged: Amount(2_000),
+        total: Amount(1_000 + number),
+        root: "07".repeat(32),
+        file: streamsync_core::settlement_file(number),
+        file_hash: "08".repeat(32),
+    }
 }

@@ -111,6 +111,10 @@ fn main() -> std::process::ExitCode {
         administration::addresses,
     );
     suite.test(
+        "settled batches and rewards over HTTP",
+        administration::settlements,
+    );
+    suite.test(
         "what happens while Redis is away is told when it is back",
         chaos::spooled,
     );
@@ -136,5 +140,6 @@ fn main() -> std::process::ExitCode {
         "what is wrong with the surroundings is told",
         set_up::surroundings,
     );
+    suite.test("the doctor says what is wrong", set_up::doctor);
     suite.run()
 }

@@ -1,7 +1,11 @@
 //! What is told before anything runs.
 
-use crate::cluster::{run, streamsync, text};
+use crate::{
+    cluster::{PATIENCE, run, streamsync, text},
+    network::Network,
+};
 use std::net::TcpListener;
+use streamsync_testing::eventually;
 use tempfile::TempDir;
 
 pub async fn config_check() {
@@ -75,5 +79,61 @@ pub async fn surroundings() {
         let shown = format!("{}{}", text(&output.stdout), text(&output.stderr));
         assert!(!output.status.success(), "{arguments:?}: {shown}");
         assert!(shown.contains(expected), "{arguments:?}: {shown}");
+    }
+}
+
+/// What the doctor finds where all is well, and what it says where something is not.
+pub async fn doctor() {
+    let mut network = Network::secured().await;
+    network.start_worker(&[]);
+    let registry = network.registry().await;
+    eventually(PATIENCE, async || {
+        registry.workers().await.unwrap().len() == 1
+    })
+    .await;
+    let (folder, redis) = (network.folder(), network.redis.url());
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (lake, tls, nowhere) = (path("lake"), path("router-tls"), path("nowhere"));
+    let asks = async |bucket: &str, redis: &str, more: &[&str]| {
+        let arguments = [&["doctor", "--bucket", bucket, "--redis-url", redis], more].concat();
+        let asked = run(&arguments).await;
+        (asked.status.success(), text(&asked.stdout))
+    };
+    // Twice, as something is left in the bucket.
+    for _ in 0..2 {
+        let (sound, said) = asks(&lake, &redis, &["--tls", &tls]).await;
+        assert!(sound, "{said}");
+        assert!(!said.contains("WRONG"), "{said}");
+        let ours = format!("1 of 1 healthy; 1 of {}", env!("CARGO_PKG_VERSION"));
+        for expected in ["the second of two is refused", &ours, "nobody is paid"] {
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+    let wrong: [(&str, &str, &[&str], &str); 4] = [
+        (&nowhere, &redis, &[], "there is no bucket or folder"),
+        (
+            &lake,
+            "redis://127.0.0.1:1",
+            &[],
+            "could not connect to Redis",
+        ),
+        (&lake, &redis, &["--tls", &nowhere], "nowhere"),
+        (
+            &lake,
+            &redis,
+            &[
+                "--network",
+                "11111111111111111111111111111111",
+                "--rpc-url",
+                "http://127.0.0.1:1",
+            ],
+            "check settlement.rpc_url",
+        ),
+    ];
+    for (bucket, redis, more, expected) in wrong {
+        let (sound, said) = asks(bucket, redis, more).await;
+        assert!(!sound, "{said}");
+        let mut lines = said.lines().filter(|line| line.starts_with("WRONG"));
+        assert!(lines.any(|line| line.contains(expected)), "{said}");
     }
 }

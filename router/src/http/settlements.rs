@@ -11,9 +11,9 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use streamsync_core::{Amount, SignedReceipt, WorkerId};
-use streamsync_registry::{Paid, Registry};
+use std::{collections::BTreeMap, sync::Arc};
+use streamsync_core::{Amount, Receipt, SignedReceipt, WorkerId};
+use streamsync_registry::{FiledReceipt, Paid, Registry};
 
 /// How many batches are listed at once, unless fewer are asked for.
 const AT_ONCE: usize = 1_000;
@@ -103,23 +103,22 @@ pub(super) async fn rewards(
 /// What receipts earn that are not settled yet, and whether these are all of them.
 async fn pending(registry: &Registry) -> Result<(BTreeMap<WorkerId, Amount>, bool), Failure> {
     let mut pending: BTreeMap<WorkerId, Amount> = BTreeMap::new();
-    let settled = registry.settled().await?;
+    let settled = Arc::new(registry.settled().await?);
     let mut before: Option<String> = None;
     let mut looked_at = 0;
     // Newest first: settled ones stay in Redis for a while, and are older.
     while looked_at < PENDING_RECEIPTS {
         let filed = registry.newest_receipts(before.as_deref(), AT_ONCE).await?;
         before = filed.last().map(|oldest| oldest.id.clone());
-        let looked_at_before = looked_at;
-        for filed in &filed {
-            let Ok(signed) = serde_json::from_str::<SignedReceipt>(&filed.receipt) else {
-                continue;
-            };
-            let receipt = &signed.receipt;
-            if receipt.number <= settled.get(&receipt.router).copied().unwrap_or_default() {
-                continue;
-            }
-            looked_at += 1;
+        let settled = Arc::clone(&settled);
+        // Reading so many would keep queries waiting.
+        let read = tokio::task::spawn_blocking(move || not_settled(&filed, &settled));
+        let receipts = read.await.map_err(|error| Failure::internal(&error))?;
+        if receipts.is_empty() {
+            return Ok((pending, true));
+        }
+        looked_at += receipts.len();
+        for receipt in &receipts {
             let verifiers = receipt.verifiers.iter().zip(&receipt.split.verifiers);
             let winner = (&receipt.winner, &receipt.split.winner);
             for (worker, amount) in verifiers.chain([winner]) {
@@ -127,9 +126,16 @@ async fn pending(registry: &Registry) -> Result<(BTreeMap<WorkerId, Amount>, boo
                 sum.0 = sum.0.saturating_add(amount.0);
             }
         }
-        if looked_at == looked_at_before {
-            return Ok((pending, true));
-        }
     }
     Ok((pending, false))
+}
+
+fn not_settled(filed: &[FiledReceipt], settled: &BTreeMap<WorkerId, u64>) -> Vec<Receipt> {
+    let read = filed.iter().filter_map(|filed| {
+        let signed: SignedReceipt = serde_json::from_str(&filed.receipt).ok()?;
+        Some(signed.receipt)
+    });
+    let last = |receipt: &Receipt| settled.get(&receipt.router).copied().unwrap_or_default();
+    read.filter(|receipt| receipt.number > last(receipt))
+        .collect()
 }

@@ -1,0 +1,166 @@
+//! `streamsync doctor`.
+
+use crate::{
+    Failure,
+    chain::{NetworkArgs, chain},
+    security::TlsArgs,
+};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+use streamsync_core::{
+    clock::{Clock, SystemClock},
+    config::Config,
+    with_causes,
+};
+use streamsync_lake::Lake;
+use streamsync_registry::{Health, Registry};
+use streamsync_tls::Credentials;
+
+/// How far clocks may be apart: half of what a signed request may be off.
+const MOST_SKEW: Duration = Duration::from_secs(15);
+/// An object that is written once, and is in the bucket from then on.
+const WRITTEN_ONCE: &str = "doctor/written-once";
+
+/// Flags of `streamsync doctor`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  streamsync doctor --bucket s3://lake --redis-url redis://redis
+  streamsync doctor --config streamsync.toml --tls worker-tls --network 6Nk…")]
+pub struct Args {
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    tls: TlsArgs,
+}
+
+/// What was found out.
+enum Finding {
+    Good(String),
+    /// Something that need not be there.
+    Absent(&'static str),
+    /// What is wrong; the error says what to do.
+    Bad(String),
+}
+
+/// Looks at everything that a StreamSync stands on, and says what is wrong with it.
+pub async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let config = args.network.load(args.tls.flags())?;
+    let mut sound = true;
+    let mut tell = |what: &str, finding: Finding| match finding {
+        Finding::Good(said) => println!("ok      {what:<18} {said}"),
+        Finding::Absent(why) => println!("-       {what:<18} {why}"),
+        Finding::Bad(why) => {
+            sound = false;
+            println!("WRONG   {what:<18} {why}");
+        }
+    };
+    tell(
+        "version",
+        Finding::Good(env!("CARGO_PKG_VERSION").to_owned()),
+    );
+    tell("bucket", found(bucket(&config).await));
+    tell("conditional puts", found(conditional_puts(&config).await));
+    match Registry::connect(&config.redis).await {
+        Err(error) => tell("Redis", Finding::Bad(with_causes(&error))),
+        Ok(registry) => {
+            tell("Redis", Finding::Good(config.redis.url.to_string()));
+            tell("clock", found(clock(&registry).await));
+            tell("workers", found(workers(&registry).await));
+        }
+    }
+    tell("certificates", certificates(&config));
+    tell("Solana", solana(&config).await);
+    Ok(match sound {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+fn found(outcome: Result<String, Failure>) -> Finding {
+    match outcome {
+        Ok(said) => Finding::Good(said),
+        Err(error) => Finding::Bad(with_causes(error.as_ref())),
+    }
+}
+
+async fn bucket(config: &Config) -> Result<String, Failure> {
+    let lake = Lake::open(&config.bucket)?;
+    lake.check().await?;
+    let tables = lake.table_names().await?.len();
+    Ok(format!("{}, {tables} tables", lake.url()))
+}
+
+/// All that is committed to the lake relies on this: of two who create an object one succeeds.
+async fn conditional_puts(config: &Config) -> Result<String, Failure> {
+    let lake = Lake::open(&config.bucket)?;
+    let put = async || {
+        lake.put_object_once(WRITTEN_ONCE, "streamsync".into())
+            .await
+    };
+    put().await?;
+    if put().await? {
+        return Err("the bucket let the same object be created twice: commits would be lost; use a store with \
+                    If-None-Match (S3, MinIO and Ceph of today have it)"
+            .into());
+    }
+    Ok("the second of two is refused".to_owned())
+}
+
+async fn clock(registry: &Registry) -> Result<String, Failure> {
+    let before = SystemClock.unix_millis();
+    let (_, of_redis) = registry.changed_keys(u64::MAX).await?;
+    let skew = Duration::from_millis(before.abs_diff(of_redis));
+    if skew > MOST_SKEW {
+        return Err(format!(
+            "this machine and Redis are {skew:?} apart: let both follow a time server (chrony, \
+             systemd-timesyncd); signed requests and leases go by the clock"
+        )
+        .into());
+    }
+    Ok(format!("within {skew:?} of Redis"))
+}
+
+async fn workers(registry: &Registry) -> Result<String, Failure> {
+    let workers = registry.workers().await?;
+    let mut versions: BTreeMap<&str, usize> = BTreeMap::new();
+    for worker in &workers {
+        *versions.entry(&worker.heartbeat.version).or_default() += 1;
+    }
+    let healthy = workers
+        .iter()
+        .filter(|worker| worker.health() == Health::Healthy);
+    let (healthy, all) = (healthy.count(), workers.len());
+    let versions: Vec<String> = versions
+        .iter()
+        .map(|(version, count)| format!("{count} of {version}"))
+        .collect();
+    Ok(format!(
+        "{healthy} of {all} healthy; {}",
+        versions.join(", ")
+    ))
+}
+
+fn certificates(config: &Config) -> Finding {
+    match &config.tls.folder {
+        None if config.tls.insecure_no_tls => {
+            Finding::Absent("plain text, as tls.insecure_no_tls says")
+        }
+        None => Finding::Absent("none configured; --tls FOLDER looks at those of a process"),
+        Some(folder) => match Credentials::load(folder) {
+            Ok(_) => Finding::Good(format!("{} can be used", folder.display())),
+            Err(error) => Finding::Bad(with_causes(&error)),
+        },
+    }
+}
+
+async fn solana(config: &Config) -> Finding {
+    if config.settlement.network.is_none() {
+        return Finding::Absent("no network configured; nobody is paid");
+    }
+    let state = async {
+        let chain = chain(config).await?;
+        let network = chain.network().await?;
+        let paused = if network.paused { "paused, " } else { "" };
+        Ok(format!("{paused}last batch {}", network.last_batch))
+    };
+    found(state.await)
+}
