@@ -368,9 +368,10 @@ impl Journal {
     /// used again: what was written under them would be taken for told.
     fn learn(&self, told: u64, settled: u64) -> Result<(), JournalError> {
         let mut state = self.state();
-        if told >= state.next {
+        // A Redis that was emptied hears from the settlement how far it was.
+        if told.max(settled) >= state.next {
             state.broken = true;
-            let folder = self.folder.clone();
+            let (told, folder) = (told.max(settled), self.folder.clone());
             return Err(JournalError::OldCopy { told, folder });
         }
         state.told = Some(told);

@@ -164,6 +164,11 @@ fn an_old_copy_of_the_folder_is_noticed() {
         journal.learn(2, 0),
         Err(JournalError::OldCopy { told: 2, .. })
     ));
+    // Also if only the settlement knows.
+    assert!(matches!(
+        open(&folder, u64::MAX).learn(0, 2),
+        Err(JournalError::OldCopy { told: 2, .. })
+    ));
     assert!(matches!(
         journal.write(receipt(6)),
         Err(JournalError::Broken)
