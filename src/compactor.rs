@@ -10,7 +10,7 @@ use bar::Bar;
 use clap::Subcommand;
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use streamsync_compactor::{Claims, Compactor, Observer, Silent, TablePlan, TableStatus};
-use streamsync_core::{clock::SystemClock, config::Config, telemetry};
+use streamsync_core::{clock::SystemClock, config::Config};
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -81,7 +81,7 @@ pub async fn run(command: CompactorCommand) -> Result<ExitCode, Failure> {
         CompactorCommand::Plan(args) => {
             let promise = flag("compactor.promise_s", args.promise);
             let config = args.settings.load(vec![promise])?;
-            telemetry::start(&config.telemetry)?;
+            let _telemetry = streamsync_telemetry::start(&config.telemetry, "compactor")?;
             let compactor = open(&config, Claims::Alone, Arc::new(Silent)).await?;
             for plan in compactor.plan().await? {
                 print_plan(&plan, args.files);
@@ -90,7 +90,7 @@ pub async fn run(command: CompactorCommand) -> Result<ExitCode, Failure> {
         }
         CompactorCommand::Status(args) => {
             let config = args.settings.load(Vec::new())?;
-            telemetry::start(&config.telemetry)?;
+            let _telemetry = streamsync_telemetry::start(&config.telemetry, "compactor")?;
             let compactor = open(&config, Claims::Alone, Arc::new(Silent)).await?;
             print_status(&compactor.status().await?);
             Ok(ExitCode::SUCCESS)
@@ -107,7 +107,7 @@ async fn work(args: WorkArgs, forever: bool) -> Result<ExitCode, Failure> {
         flag("compactor.memory_bytes", args.memory),
         flag("compactor.promise_s", args.promise),
     ])?;
-    let metrics = telemetry::start(&config.telemetry)?;
+    let telemetry = streamsync_telemetry::start(&config.telemetry, "compactor")?;
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
     let claims = if args.alone {
@@ -140,7 +140,12 @@ async fn work(args: WorkArgs, forever: bool) -> Result<ExitCode, Failure> {
             false => ExitCode::FAILURE,
         });
     }
-    let serving = serve::metrics(config.compactor.metrics_listen, metrics, stop.clone());
+    let serving = serve::observed(
+        config.compactor.metrics_listen,
+        telemetry.metrics(),
+        || true,
+        stop.clone(),
+    );
     tracing::info!(lake = %config.bucket.url, "the compactor works");
     let (served, ()) = tokio::join!(serving, compactor.run(&stop));
     served?;

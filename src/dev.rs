@@ -8,6 +8,7 @@ use crate::{
     security::AuthArgs,
     serve,
     settings::{Settings, flag, quoted},
+    worker_process::CERTIFICATES_HOLD,
 };
 use children::{LocalRedis, Workers};
 use std::{
@@ -21,7 +22,6 @@ use streamsync_core::{
     Amount, Scope,
     clock::{Clock, SystemClock},
     config::{Config, Flag},
-    telemetry,
 };
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
@@ -35,8 +35,6 @@ const READY_POLL: Duration = Duration::from_millis(50);
 /// The client that there is, and its credit.
 const CLIENT: &str = "dev";
 const CREDIT: Amount = Amount(1_000 * Amount::STRM.0);
-/// How long certificates hold: nobody develops longer.
-const CERTIFICATES_HOLD: Duration = Duration::from_secs(30 * 86_400);
 
 /// Flags of `streamsync dev`.
 #[derive(clap::Args)]
@@ -107,7 +105,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut settings = args.settings.clone();
     let mut flags = [args.race.flags(), args.auth.flags()].concat();
     let mut config = settings.load(flags.clone())?;
-    let metrics = telemetry::start(&config.telemetry)?;
+    let telemetry = streamsync_telemetry::start(&config.telemetry, "dev")?;
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
 
@@ -148,7 +146,9 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         format!("{}, with {}", lake.url(), config.redis.url),
         key,
     ));
-    let served = serving.serve(&config, listener, metrics, stop).await;
+    let served = serving
+        .serve(&config, listener, telemetry.metrics(), stop)
+        .await;
     workers
         .stop(Duration::from_millis(config.worker.drain_ms))
         .await;

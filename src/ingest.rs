@@ -3,7 +3,7 @@
 use crate::{Failure, serve, settings::Settings};
 use rand::{SeedableRng, rngs::StdRng};
 use std::{path::PathBuf, process::ExitCode, str::FromStr, sync::Arc};
-use streamsync_core::{Slot, clock::SystemClock, telemetry};
+use streamsync_core::{Slot, clock::SystemClock};
 use streamsync_ingest::{
     IngestOptions, Report, Source, account_file, decoded, ingest,
     progress::for_stderr,
@@ -111,7 +111,7 @@ impl FromStr for Made {
 /// Ingests, and says what came of it. Fails when anything could not be ingested.
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let config = args.settings.load(Vec::new())?;
-    telemetry::start(&config.telemetry)?;
+    let _telemetry = streamsync_telemetry::start(&config.telemetry, "ingest")?;
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
     let lake = Lake::open(&config.bucket)?;

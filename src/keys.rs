@@ -95,9 +95,14 @@ pub struct Access {
 }
 
 impl Access {
+    /// The configuration.
+    pub fn config(&self) -> Result<Config, Failure> {
+        Ok(self.settings.load(self.auth.flags())?)
+    }
+
     /// The registry and the right to change it.
     pub async fn open(&self) -> Result<(Config, Registry, Administration), Failure> {
-        let config = self.settings.load(self.auth.flags())?;
+        let config = self.config()?;
         let file = config.auth.master_secrets.as_deref();
         let masters =
             MasterSecrets::read(file.ok_or("name the master secrets with --master-secrets FILE")?)?;

@@ -1,5 +1,8 @@
 //! `streamsync`: the one command.
 
+mod autoscale;
+mod backup;
+mod bucket;
 mod certs;
 mod chain;
 mod check_config;
@@ -8,9 +11,11 @@ mod credit;
 mod dev;
 mod doctor;
 mod grant;
+mod health;
 mod ingest;
 mod keys;
 mod network;
+mod notifications;
 mod query;
 mod receipts;
 mod rewards;
@@ -23,6 +28,7 @@ mod signing;
 mod slash;
 mod stake;
 mod worker;
+mod worker_process;
 
 use clap::{Parser, Subcommand};
 use std::{error::Error, process::ExitCode};
@@ -46,6 +52,8 @@ enum Command {
     Router(router::Args),
     /// Run a worker.
     Worker(worker::Args),
+    /// Run as many workers on this machine as there is to do.
+    Autoscale(autoscale::Args),
     /// Bring blocks into the lake.
     Ingest(ingest::Args),
     /// Keep the lake sorted, merged and small.
@@ -81,6 +89,14 @@ enum Command {
     Certs(certs::CertsCommand),
     /// Sign for a worker as its operator, so that its workers do not confirm each other.
     Grant(grant::Args),
+    /// Copy what only Redis knows into the bucket, and put it back.
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Make the bucket that a lake lies in.
+    #[command(subcommand)]
+    Bucket(bucket::BucketCommand),
+    /// Ask a process whether it is well.
+    Health(health::Args),
     /// Look at all that a StreamSync stands on, and say what is wrong with it.
     Doctor(doctor::Args),
     /// Look at the configuration.
@@ -100,6 +116,10 @@ async fn main() -> ExitCode {
         Command::Dev(args) => dev::run(args).await,
         Command::Router(args) => router::run(args).await,
         Command::Worker(args) => worker::run(args).await,
+        Command::Autoscale(args) => autoscale::run(args).await,
+        Command::Backup(command) => backup::run(command).await,
+        Command::Bucket(command) => bucket::run(command).await,
+        Command::Health(args) => health::run(args).await,
         Command::Ingest(args) => ingest::run(args).await,
         Command::Compactor(command) => compactor::run(command).await,
         Command::Settlement(command) => settlement::run(command).await,

@@ -2,6 +2,7 @@
 
 use crate::{
     Failure,
+    settings::Settings,
     signing::{Asker, RouterArgs},
 };
 use arrow::{
@@ -15,7 +16,9 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
-use streamsync_core::{Amount, Problem};
+use streamsync_core::{Amount, Problem, config::TelemetryConfig};
+use streamsync_telemetry::Telemetry;
+use tracing::Instrument;
 
 /// Flags of `streamsync query`.
 #[derive(clap::Args)]
@@ -75,13 +78,28 @@ fn parameter(text: &str) -> Result<Value, String> {
 /// Asks, and prints the answer and, where it is a table, the race.
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let asker = Asker::new(&args.router)?;
+    let _telemetry = traced()?;
     loop {
-        let code = ask(&asker, &args).await?;
+        let span = tracing::info_span!("client");
+        let code = ask(&asker, &args).instrument(span).await?;
         match args.watch {
             Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
             None => return Ok(code),
         }
     }
+}
+
+/// Where it is configured in the environment, all that this client asks is traced.
+fn traced() -> Result<Option<Telemetry>, Failure> {
+    let telemetry = Settings::default().load(Vec::new())?.telemetry;
+    if telemetry.traces.is_none() {
+        return Ok(None);
+    }
+    let all = TelemetryConfig {
+        trace_ratio: 1.0,
+        ..telemetry
+    };
+    Ok(Some(streamsync_telemetry::start(&all, "client")?))
 }
 
 async fn ask(asker: &Asker, args: &Args) -> Result<ExitCode, Failure> {

@@ -1,17 +1,21 @@
 //! `streamsync router`.
 
 use crate::{
-    Failure,
+    Failure, notifications,
     security::{AuthArgs, TlsArgs, credentials},
     serve::{self, Terms},
     settings::{Settings, flag, quoted},
 };
-use metrics_exporter_prometheus::PrometheusHandle;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
-use streamsync_core::{clock::SystemClock, config::Config, telemetry};
+use streamsync_access::MasterSecrets;
+use streamsync_bucket::Notifications;
+use streamsync_core::{clock::SystemClock, config::Config};
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
-use streamsync_router::{Accounts, Router, Spool, archive_until, metrics_routes, routes, watch};
+use streamsync_router::{
+    Accounts, Backups, Router, Spool, archive_until, back_up_until, routes, watch,
+};
+use streamsync_telemetry::Metrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -72,13 +76,15 @@ impl RaceArgs {
 pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let flags = [args.race.flags(), args.auth.flags(), args.tls.flags()];
     let config = args.settings.load(flags.concat())?;
-    let metrics = telemetry::start(&config.telemetry)?;
+    let telemetry = streamsync_telemetry::start(&config.telemetry, "router")?;
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
     let (listener, address) = serve::listen(config.router.listen).await?;
     tracing::info!(%address, "the router listens");
     let serving = Serving::prepare(&config, &stop).await?;
-    serving.serve(&config, listener, metrics, stop).await?;
+    serving
+        .serve(&config, listener, telemetry.metrics(), stop)
+        .await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -123,7 +129,7 @@ impl Serving {
         self,
         config: &Config,
         listener: TcpListener,
-        metrics: PrometheusHandle,
+        metrics: Metrics,
         stop: CancellationToken,
     ) -> Result<(), Failure> {
         // What the last queries have shown is told after they have ended.
@@ -135,6 +141,28 @@ impl Serving {
             self.registry.clone(),
             self.spool,
         ));
+        if let Some(notifications) = Notifications::open(&config.bucket).await? {
+            let heeding = notifications::heed(
+                notifications,
+                self.router.clone(),
+                self.registry.clone(),
+                stop.clone(),
+            );
+            tokio::spawn(heeding);
+        }
+        if let Some(file) = config.auth.master_secrets.as_deref()
+            && self.router.has_accounts()
+        {
+            let backups = Backups::new(self.lake.clone(), MasterSecrets::read(file)?);
+            let backing_up = back_up_until(
+                stop.clone(),
+                self.router.clone(),
+                backups,
+                self.registry.clone(),
+                config.backup.clone(),
+            );
+            tokio::spawn(backing_up);
+        }
         let archiver = archive_until(
             stop.clone(),
             self.router.clone(),
@@ -149,14 +177,20 @@ impl Serving {
             connections: config.router.max_connections,
             drain: Duration::from_millis(config.router.max_deadline_ms) + DRAIN,
         };
-        if let Some(address) = config.router.metrics_listen {
-            let (listener, _) = serve::listen(address).await?;
-            let routes = metrics_routes(metrics.clone());
-            tokio::spawn(serve::serve(listener, routes, terms.clone(), stop.clone()));
-        }
+        let ready = {
+            let router = self.router.clone();
+            move || router.is_ready()
+        };
+        let observed = serve::observed(
+            config.router.metrics_listen,
+            metrics.clone(),
+            ready,
+            stop.clone(),
+        );
         let routes = routes(self.router, self.registry, metrics);
-        serve::serve(listener, routes, terms, stop).await;
+        let (observed, ()) = tokio::join!(observed, serve::serve(listener, routes, terms, stop));
         watching.cancel();
-        Ok(watcher.await?)
+        watcher.await?;
+        Ok(observed?)
     }
 }

@@ -1,13 +1,13 @@
 //! Serving HTTP until told to stop.
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo, http::StatusCode, routing::get};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use metrics_exporter_prometheus::PrometheusHandle;
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use streamsync_telemetry::Metrics;
 use streamsync_tls::Credentials;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, stdin},
@@ -51,11 +51,12 @@ pub async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Se
     Ok((listener, bound))
 }
 
-/// Serves metrics until told to stop, and nothing without an address. Where it cannot, everything that
-/// listens to `stop` is told to stop.
-pub async fn metrics(
+/// Serves `/metrics`, `/healthz` and `/readyz` in plain text until told to stop, and nothing without an
+/// address. Where it cannot, everything that listens to `stop` is told to stop.
+pub async fn observed(
     address: Option<SocketAddr>,
-    metrics: PrometheusHandle,
+    metrics: Metrics,
+    ready: impl Fn() -> bool + Clone + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let Some(address) = address else {
@@ -63,14 +64,21 @@ pub async fn metrics(
     };
     let listening = listen(address).await;
     let (listener, address) = listening.inspect_err(|_| stop.cancel())?;
-    tracing::info!(%address, "metrics are served");
+    tracing::info!(%address, "metrics and probes are served");
     let terms = Terms {
         credentials: None,
         head: Duration::from_secs(5),
         connections: 64,
         drain: Duration::ZERO,
     };
-    let routes = streamsync_router::metrics_routes(metrics);
+    let readiness = move || match ready() {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    };
+    let routes = Router::new()
+        .route("/metrics", get(async move || metrics.render()))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(async move || readiness()));
     serve(listener, routes, terms, stop).await;
     Ok(())
 }

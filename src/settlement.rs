@@ -8,7 +8,7 @@ use crate::{
 };
 use clap::Subcommand;
 use std::{process::ExitCode, sync::Arc, time::Duration};
-use streamsync_core::{Amount, clock::SystemClock, config::Config, telemetry};
+use streamsync_core::{Amount, clock::SystemClock, config::Config};
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
 use streamsync_settlement::{ClaimReport, Followed, Follower, Outcome, Pubkey, Settler, audit};
@@ -126,7 +126,7 @@ async fn work(args: WorkArgs, forever: bool) -> Result<ExitCode, Failure> {
         ),
         flag("settlement.claim", args.no_claim.then_some(false)),
     ])?;
-    let metrics = telemetry::start(&config.telemetry)?;
+    let telemetry = streamsync_telemetry::start(&config.telemetry, "settlement")?;
     if config.settlement.routers.is_empty() {
         return Err(SettlementFailure::NoRouters.into());
     }
@@ -146,7 +146,12 @@ async fn work(args: WorkArgs, forever: bool) -> Result<ExitCode, Failure> {
     }
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
-    let serving = serve::metrics(config.settlement.metrics_listen, metrics, stop.clone());
+    let serving = serve::observed(
+        config.settlement.metrics_listen,
+        telemetry.metrics(),
+        || true,
+        stop.clone(),
+    );
     tracing::info!(network = %settler.chain().address().network, "the settlement works");
     let follower = follower(&config, &settler).await?;
     let every = Duration::from_secs(config.settlement.follow_every_s);
@@ -201,7 +206,7 @@ fn claimed(report: &ClaimReport) -> String {
 
 async fn status(args: NetworkArgs) -> Result<ExitCode, Failure> {
     let config = args.load(Vec::new())?;
-    telemetry::start(&config.telemetry)?;
+    let _telemetry = streamsync_telemetry::start(&config.telemetry, "settlement")?;
     let chain = chain(&config).await?;
     let network = chain.network().await?;
     println!("network       {}", chain.address().network);
@@ -217,7 +222,7 @@ async fn status(args: NetworkArgs) -> Result<ExitCode, Failure> {
 
 async fn audits(args: AuditArgs) -> Result<ExitCode, Failure> {
     let config = args.network.load(Vec::new())?;
-    telemetry::start(&config.telemetry)?;
+    let _telemetry = streamsync_telemetry::start(&config.telemetry, "settlement")?;
     let chain = chain(&config).await?;
     let lake = Lake::open(&config.bucket)?;
     lake.check().await?;
@@ -246,7 +251,7 @@ async fn audits(args: AuditArgs) -> Result<ExitCode, Failure> {
 
 async fn claim(args: ClaimArgs) -> Result<ExitCode, Failure> {
     let config = args.wallet.load(Vec::new())?;
-    telemetry::start(&config.telemetry)?;
+    let _telemetry = streamsync_telemetry::start(&config.telemetry, "settlement")?;
     let settler = open(&config).await?;
     let report = settler.claim_batch(args.batch).await?;
     println!("{}", claimed(&report));

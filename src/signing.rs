@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use rand::Rng;
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::{Client, Method, RequestBuilder, Response, header::HeaderMap};
 use std::path::PathBuf;
 use streamsync_access::{Message, SigningKey};
 use streamsync_core::{
@@ -87,7 +87,10 @@ impl Asker {
         accept: &str,
         body: Vec<u8>,
     ) -> Result<Response, Failure> {
-        let request = self.request(method, path, body)?.header("accept", accept);
+        let mut trace = HeaderMap::new();
+        streamsync_telemetry::pass_on(&mut trace);
+        let request = self.request(method, path, body)?.headers(trace);
+        let request = request.header("accept", accept);
         request.send().await.map_err(|error| {
             format!(
                 "could not reach the router at {}: {error}; is it running?",

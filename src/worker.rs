@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use streamsync_core::{Identity, KeyFileError, clock::SystemClock, telemetry};
+use streamsync_core::{Identity, KeyFileError, clock::SystemClock};
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
 use streamsync_worker::{Worker, beat_until, prefetch_until};
@@ -95,7 +95,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     ];
     flags.extend(args.tls.flags());
     let config = args.settings.load(flags)?;
-    let metrics = telemetry::start(&config.telemetry)?;
+    let telemetry = streamsync_telemetry::start(&config.telemetry, "worker")?;
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
     if args.stop_with_stdin {
@@ -144,8 +144,21 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         connections: CONNECTIONS,
         drain: Duration::from_millis(config.worker.drain_ms),
     };
+    // Ready from now on, until it is told to stop: what drains is asked no more.
+    let ready = {
+        let stop = stop.clone();
+        move || !stop.is_cancelled()
+    };
+    let metrics = telemetry.metrics();
+    let observed = serve::observed(
+        config.worker.metrics_listen,
+        metrics.clone(),
+        ready,
+        leaving.clone(),
+    );
     let routes = streamsync_worker::routes(worker, metrics);
-    serve::serve(listener, routes, terms, leaving).await;
+    let (observed, ()) = tokio::join!(observed, serve::serve(listener, routes, terms, leaving));
+    observed?;
     Ok(ExitCode::SUCCESS)
 }
 

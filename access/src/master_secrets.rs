@@ -122,18 +122,31 @@ impl MasterSecrets {
         })
     }
 
+    pub(crate) fn newest(&self) -> Option<&[u8; 32]> {
+        self.0.first()
+    }
+
+    pub(crate) fn named(&self, wanted: &str) -> Option<&[u8; 32]> {
+        self.0.iter().find(|master| Self::name(master) == wanted)
+    }
+
+    /// By which a secret is known, and which tells nothing of it: 16 hexadecimal digits.
+    pub(crate) fn name(master: &[u8; 32]) -> String {
+        hex::encode(&Sha256::digest(master)[..8])
+    }
+
     /// A salt for a new secret, from random bytes.
     pub fn salt(&self, random: [u8; 32]) -> Salt {
         Salt {
             salt: hex::encode(random),
-            master: self.0.first().map(name).unwrap_or_default(),
+            master: self.0.first().map(Self::name).unwrap_or_default(),
             until_ms: None,
         }
     }
 
     /// The secret of a key; `None` if its master secret is not here.
     pub fn secret(&self, key: &KeyId, salt: &Salt) -> Option<KeySecret> {
-        let master = self.0.iter().find(|master| name(master) == salt.master)?;
+        let master = self.named(&salt.master)?;
         let message = [
             DOMAIN,
             &[0],
@@ -145,10 +158,6 @@ impl MasterSecrets {
         let bytes = secret::mac(master, &message).finalize().into_bytes();
         Some(KeySecret::from_bytes(bytes.into()))
     }
-}
-
-fn name(master: &[u8; 32]) -> String {
-    hex::encode(&Sha256::digest(master)[..8])
 }
 
 impl fmt::Debug for MasterSecrets {

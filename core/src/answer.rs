@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// The header in which a worker sends its [`SignedAnswer`], as JSON.
 pub const ANSWER_HEADER: &str = "streamsync-answer";
 
+/// The header in which a worker says how long the query waited in its queue, in microseconds.
+pub const QUEUED_HEADER: &str = "streamsync-queued-us";
+
 /// What a query came to. Two workers agree when their outcomes are equal.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,6 +4,8 @@
 //! (`STREAMSYNC_ROUTER__LISTEN` is `listen` in `[router]`), and the flags of the command.
 
 mod auth;
+mod autoscale;
+mod backup;
 mod bucket;
 mod compactor;
 mod credit;
@@ -19,6 +21,8 @@ mod tls;
 mod worker;
 
 pub use auth::AuthConfig;
+pub use autoscale::AutoscaleConfig;
+pub use backup::BackupConfig;
 pub use bucket::BucketConfig;
 pub use compactor::CompactorConfig;
 pub use credit::CreditConfig;
@@ -70,7 +74,11 @@ pub struct Config {
     pub worker: WorkerConfig,
     /// The compactor.
     pub compactor: CompactorConfig,
-    /// Logging.
+    /// How many workers run on a machine.
+    pub autoscale: AutoscaleConfig,
+    /// Copies of what Redis holds.
+    pub backup: BackupConfig,
+    /// Logging and tracing.
     pub telemetry: TelemetryConfig,
 }
 
@@ -139,6 +147,9 @@ impl Config {
         let longest_query = Duration::from_millis(self.router.max_deadline_ms);
         self.compactor.faults(longest_query, &mut faults);
         self.settlement.faults(&mut faults);
+        self.autoscale.faults(&mut faults);
+        self.backup.faults(&mut faults);
+        self.telemetry.faults(&mut faults);
         if faults.is_empty() {
             Ok(())
         } else {

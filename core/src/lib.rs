@@ -1,6 +1,5 @@
 //! The vocabulary that every part of StreamSync shares: names and numbers of things, pinned
 //! snapshots, queries and their parameters, the digest by which answers are compared, signatures,
-//! money, configuration, and telemetry. Nothing here talks to a network or a disk, but for the
 //! loading of configuration and of key files.
 //!
 //! ```
@@ -42,9 +41,8 @@ mod slot;
 mod snapshot;
 mod split;
 mod table_name;
-pub mod telemetry;
 
-pub use answer::{ANSWER_HEADER, Outcome, Refusal, SignedAnswer};
+pub use answer::{ANSWER_HEADER, Outcome, QUEUED_HEADER, Refusal, SignedAnswer};
 pub use api_key::{ApiKey, InvalidKeyId, KeyId, Limits, Salt, Scope};
 pub use causes::with_causes;
 pub use class::Class;

@@ -83,6 +83,7 @@ mod sorted_writer;
 mod store;
 mod table;
 pub mod tables;
+mod traced_store;
 mod vacuum;
 
 pub use append::{Append, AppendError, Appended, TransactionId};

@@ -1,4 +1,5 @@
-//! Objects in the bucket beside the tables: what is written once and never changed.
+//! Objects in the bucket beside the tables: what is written once and never changed, though it may be
+//! deleted.
 
 use crate::{Lake, lake::object_path};
 use bytes::Bytes;
@@ -50,6 +51,40 @@ impl Lake {
         match self.store().get(&path).await {
             Ok(object) => Ok(Some(object.bytes().await.map_err(failed)?)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    /// The names of the objects in a folder, sorted; relative to the folder, those in folders of it left
+    /// out.
+    pub async fn object_names(&self, folder: &str) -> Result<Vec<String>, ObjectError> {
+        let failed = |source| ObjectError {
+            action: "list",
+            path: folder.to_owned(),
+            source,
+        };
+        let path = self.object(folder).map_err(failed)?;
+        let found = match self.store().list_with_delimiter(Some(&path)).await {
+            Ok(found) => found.objects,
+            Err(object_store::Error::NotFound { .. }) => Vec::new(),
+            Err(source) => return Err(failed(source)),
+        };
+        let names = found.iter().filter_map(|object| object.location.filename());
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Deletes an object, if there is one of that name; the name is relative to the lake.
+    pub async fn delete_object(&self, name: &str) -> Result<(), ObjectError> {
+        let failed = |source| ObjectError {
+            action: "delete",
+            path: name.to_owned(),
+            source,
+        };
+        let path = self.object(name).map_err(failed)?;
+        match self.store().delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(source) => Err(failed(source)),
         }
     }

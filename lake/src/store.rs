@@ -1,6 +1,6 @@
 //! From a bucket's configuration to the object store that speaks to it.
 
-use crate::{OpenLakeError, engine};
+use crate::{OpenLakeError, engine, traced_store::TracedStore};
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
     aws::{AmazonS3Builder, S3ConditionalPut},
@@ -41,7 +41,7 @@ pub(crate) fn open(bucket: &BucketConfig) -> Result<(Url, Arc<dyn ObjectStore>),
             });
         }
     };
-    Ok((url, store))
+    Ok((url, Arc::new(TracedStore::new(store))))
 }
 
 fn s3(url: &Url, bucket: &BucketConfig) -> Result<Arc<dyn ObjectStore>, OpenLakeError> {

@@ -59,12 +59,14 @@ impl Registry {
                 .key(&account)
                 .key(self.key("lessees"))
                 .key(self.admin_key())
+                .key(self.key("clients"))
                 .arg(&field)
                 .arg(known.to_string())
                 .arg(sum.0.to_string())
                 .arg(added.0)
                 .arg(MOST_CREDIT.0)
                 .arg(serde_json::to_string(act)?)
+                .arg(client.as_str())
                 .invoke_async(&mut self.redis())
                 .await
                 .map_err(self.failed("add what was deposited on chain"))?;

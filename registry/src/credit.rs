@@ -98,10 +98,14 @@ impl Registry {
             .key(self.key("lessees"))
             .key(self.key(&format!("deposit:{client}:{name}")))
             .key(self.admin_key())
+            .key(self.key("clients"))
+            .key(self.key("deposits"))
             .arg(amount.0)
             .arg(MOST_CREDIT.0)
             .arg(REMEMBERED_S)
             .arg(serde_json::to_string(act).map_err(RegistryError::from)?)
+            .arg(client.as_str())
+            .arg(format!("{client}:{name}"))
             .invoke_async(&mut self.redis())
             .await
             .map_err(self.failed("add credit"))?;

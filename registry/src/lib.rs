@@ -20,6 +20,7 @@
 
 mod admin_log;
 mod audit;
+mod backup;
 mod chain_deposits;
 mod connection;
 mod credit;
@@ -46,6 +47,7 @@ mod workers;
 
 pub use admin_log::Act;
 pub use audit::{Audit, Finding};
+pub use backup::{RegistryBackup, RestoreError, SettledReceipt};
 pub use chain_deposits::ChainDeposit;
 pub use credit::{Balance, DepositRefused, Grant, MOST_CREDIT};
 pub use evidence::{Evidence, Offence};
@@ -53,6 +55,7 @@ pub use health::{FAILED_AFTER, Health, SUSPECT_AFTER};
 pub use heartbeat::{Heartbeat, InvalidHeartbeat, SignedHeartbeat, TrustedGrants};
 pub use holdings::{Holdings, InvalidHoldings};
 pub use lease::Lease;
+pub use news::News;
 pub use ownership::{OWNERS, owners, ranking};
 pub use pending::Pending;
 pub use prices::{Multipliers, PastMultipliers};

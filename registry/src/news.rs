@@ -1,22 +1,43 @@
-//! News: what routers should know before they ask next. A channel, and nothing but a hint: whoever
+//! News: what others should know before they ask next. A channel, and nothing but a hint: whoever
 //! misses a message learns the same when he polls.
 
 use crate::{Registry, RegistryError};
 use futures::{Stream, StreamExt};
-use redis::Client;
+use redis::{AsyncCommands, Client};
+
+/// What a channel says of a new version of a table.
+const LAKE: &str = "lake";
+
+/// What there is news about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum News {
+    /// Something in the registry changed which should not wait.
+    Registry,
+    /// There may be a new version of a table in the lake.
+    Lake,
+}
 
 impl Registry {
-    /// Listens to news: one item each time that something changed which should not wait. The
-    /// stream ends when the connection breaks.
+    /// Listens to news. The stream ends when the connection breaks.
     ///
     /// In a Redis Cluster every node passes messages on, so any will do.
-    pub async fn news(&self) -> Result<impl Stream<Item = ()> + Unpin + use<>, RegistryError> {
+    pub async fn news(&self) -> Result<impl Stream<Item = News> + Unpin + use<>, RegistryError> {
         let failed = self.failed("listen to news");
         let client = Client::open(self.url().expose().clone()).map_err(&failed)?;
         let mut subscription = client.get_async_pubsub().await.map_err(&failed)?;
         let channel = self.news_channel();
         subscription.subscribe(channel).await.map_err(&failed)?;
-        Ok(subscription.into_on_message().map(drop))
+        let messages = subscription.into_on_message();
+        Ok(messages.map(|message| match message.get_payload_bytes() {
+            payload if payload == LAKE.as_bytes() => News::Lake,
+            _ => News::Registry,
+        }))
+    }
+
+    /// Tells all who listen that there may be a new version of a table in the lake.
+    pub async fn tell_of_lake(&self) -> Result<(), RegistryError> {
+        let telling = self.redis().publish(self.news_channel(), LAKE).await;
+        telling.map_err(self.failed("tell of a new version of a table"))
     }
 
     pub(crate) fn news_channel(&self) -> String {

@@ -49,6 +49,8 @@ impl Registry {
         let mut call = RECORD.prepare_invoke();
         call.key(self.key("receipts"))
             .key(self.key("journals"))
+            .key(self.key("clients"))
+            .key(self.key("charged"))
             .arg(self.key(""))
             .arg(router.to_string())
             .arg(first)

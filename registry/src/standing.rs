@@ -148,6 +148,24 @@ impl Registry {
             .map_err(self.failed("read a worker's standing"))
     }
 
+    /// What the network thinks of every worker.
+    pub(crate) async fn standings(&self) -> Result<BTreeMap<WorkerId, Standing>, RegistryError> {
+        let failed = self.failed("look up the standing of all workers");
+        let mut redis = self.redis();
+        let index = self.key("standings");
+        let ids: Vec<String> = redis.zrange(index, 0, -1).await.map_err(&failed)?;
+        let ids: Vec<WorkerId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut commands = redis::pipe();
+        for id in &ids {
+            commands.hgetall(self.key(&format!("standing:{id}")));
+        }
+        let found: Vec<Standing> = commands.query_async(&mut redis).await.map_err(&failed)?;
+        Ok(ids.into_iter().zip(found).collect())
+    }
+
     /// What a worker's record was worth, minute by minute, newest first, a day back at the most.
     pub async fn history(&self, worker: WorkerId) -> Result<Vec<PastReputation>, RegistryError> {
         let entries: Vec<String> = self

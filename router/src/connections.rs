@@ -65,10 +65,11 @@ impl Connections {
     ) -> Result<Response<Incoming>, RacerError> {
         let authority = endpoint.authority();
         let mut sender = self.sender(worker, authority, endpoint).await?;
-        let request = Request::post(format!("{}://{authority}{path}", endpoint.scheme()))
+        let mut request = Request::post(format!("{}://{authority}{path}", endpoint.scheme()))
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| RacerError::Connection(error.to_string()))?;
+        streamsync_telemetry::pass_on(request.headers_mut());
         let sent = sender.send_request(request).await;
         sent.map_err(|error| RacerError::Connection(with_causes(&error)))
     }

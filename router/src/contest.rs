@@ -17,6 +17,7 @@ use std::{
 use streamsync_core::{Class, Outcome, Query, Refusal, SignedAnswer, WorkerId, clock::SharedClock};
 use streamsync_race::{Choice, Decision, Failure, Member, Race, Rules, State};
 use streamsync_registry::Offence;
+use tracing::Instrument;
 
 /// What became of one racer.
 #[derive(Clone, Debug, Serialize)]
@@ -217,10 +218,12 @@ impl Contest {
             self.traces.asked.push(heartbeat.worker);
             let (workers, query) = (self.workers.clone(), Arc::clone(&self.traces.query));
             let body = body.clone();
-            self.running.push(Box::pin(async move {
+            let span = tracing::debug_span!("ask", worker = %heartbeat.worker);
+            let asking = async move {
                 let reply = workers.ask(&heartbeat, &query, body).await;
                 (heartbeat.worker, reply)
-            }));
+            };
+            self.running.push(Box::pin(asking.instrument(span)));
         }
     }
 

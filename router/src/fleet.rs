@@ -2,12 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use streamsync_core::{Amount, WorkerId, clock::SharedClock, config::RaceConfig};
 use streamsync_race::{Known, Record, Roster};
 use streamsync_registry::{Changes, Cursor, Health, Heartbeat, Standing};
+use tokio::sync::watch;
 
 /// A worker that was not heard of for so long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
@@ -21,7 +22,7 @@ struct Inner {
     config: RaceConfig,
     clock: SharedClock,
     heard: Mutex<Heard>,
-    roster: RwLock<Arc<Roster>>,
+    roster: watch::Sender<Arc<Roster>>,
 }
 
 #[derive(Default)]
@@ -49,7 +50,7 @@ impl Fleet {
             config,
             clock,
             heard: Mutex::default(),
-            roster: RwLock::default(),
+            roster: watch::Sender::default(),
         }))
     }
 
@@ -134,8 +135,20 @@ impl Fleet {
 
     /// The workers that may be asked.
     pub fn roster(&self) -> Arc<Roster> {
-        let roster = self.0.roster.read();
-        Arc::clone(&roster.unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.roster.borrow())
+    }
+
+    /// Waits until so many workers may be asked.
+    pub(crate) async fn staffed(&self, needed: usize) -> Arc<Roster> {
+        let mut renewed = self.0.roster.subscribe();
+        let enough = |roster: &Arc<Roster>| roster.members().len() >= needed;
+        let roster = renewed.wait_for(enough).await;
+        let roster = roster.map(|roster| Arc::clone(&roster)).ok();
+        match roster {
+            Some(roster) => roster,
+            // The sender is in `self`, so it is not gone.
+            None => std::future::pending().await,
+        }
     }
 
     /// All workers with the age of their last heartbeat, sorted by id.
@@ -175,12 +188,7 @@ impl Fleet {
             heard.minimum_stake,
             Some(&before),
         );
-        let renewed = Arc::new(roster);
-        *self
-            .0
-            .roster
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = renewed;
+        self.0.roster.send_replace(Arc::new(roster));
     }
 }
 

@@ -23,14 +23,14 @@ use axum::{
     routing::{delete, get, post, put},
 };
 use error::Failure;
-use metrics_exporter_prometheus::PrometheusHandle;
 use streamsync_registry::Registry;
+use streamsync_telemetry::Metrics;
 
 /// What a router serves to clients; `docs/API.md` describes it.
 ///
 /// The registry is asked for what a router itself does not know: the history of workers, audits,
 /// keys, credit and receipts.
-pub fn routes(router: Router, registry: Registry, metrics: PrometheusHandle) -> Routes {
+pub fn routes(router: Router, registry: Registry, metrics: Metrics) -> Routes {
     Routes::new()
         .route("/v1/query", post(query::query))
         .route("/v1/quote", post(query::quote))
@@ -61,11 +61,6 @@ pub fn routes(router: Router, registry: Registry, metrics: PrometheusHandle) -> 
         .fallback(async || Failure::not_found())
         .method_not_allowed_fallback(async || Failure::method_not_allowed())
         .with_state(Served { router, registry })
-}
-
-/// `GET /metrics` and nothing else, for an address that only a scraper reaches.
-pub fn metrics_routes(metrics: PrometheusHandle) -> Routes {
-    Routes::new().route("/metrics", get(async move || metrics.render()))
 }
 
 /// What requests are answered from.

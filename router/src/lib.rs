@@ -6,6 +6,7 @@
 mod accounts;
 mod administration;
 mod archive;
+mod backup;
 mod callers;
 mod catalog;
 mod classify;
@@ -31,17 +32,22 @@ mod router;
 mod spool;
 mod stage;
 mod statement;
+mod unstaffed;
 mod watch;
 
 pub use accounts::{Accounts, AccountsError};
 pub use administration::{Actor, Administration, AdministrationError, Issued, NewKey};
 pub use archive::archive_until;
+pub use backup::{
+    ActsError, BackupError, Backups, PutBackError, Restored, SettledError, StoredBackup,
+    acts_since, back_up_until, put_back,
+};
 pub use callers::AccessError;
 pub use catalog::Catalog;
 pub use contest::{RaceError, RacerReport};
 pub use credit::CreditError;
 pub use fleet::Fleet;
-pub use http::{metrics_routes, routes};
+pub use http::routes;
 pub use journal::{Journal, JournalError, Limits};
 pub use limits::{Limited, Remaining};
 pub use market::Price;

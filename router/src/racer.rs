@@ -11,8 +11,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::{panic::catch_unwind, time::Duration};
 use streamsync_core::{
-    ANSWER_HEADER, Digest, DigestError, Outcome, Problem, Query, SignedAnswer, WorkerId,
-    with_causes,
+    ANSWER_HEADER, Digest, DigestError, Outcome, Problem, QUEUED_HEADER, Query, SignedAnswer,
+    WorkerId, with_causes,
 };
 use streamsync_registry::Heartbeat;
 use streamsync_tls::Credentials;
@@ -121,6 +121,7 @@ impl Workers {
         match response.status() {
             StatusCode::OK => {
                 let signed = signed(response.headers(), worker.worker, query)?;
+                note_queued(response.headers());
                 match signed.outcome {
                     Outcome::Rows { .. } => Ok(Reply {
                         signed,
@@ -147,6 +148,16 @@ impl Workers {
                 detail: detail(response.into_body()).await,
             }),
         }
+    }
+}
+
+/// Measures how long the query waited in the worker's own queue, as the worker says.
+fn note_queued(headers: &HeaderMap) {
+    let queued = headers.get(QUEUED_HEADER);
+    let queued = queued.and_then(|micros| micros.to_str().ok()?.parse::<u32>().ok());
+    if let Some(micros) = queued {
+        metrics::histogram!("streamsync_router_worker_queue_seconds")
+            .record(f64::from(micros) / 1e6);
     }
 }
 

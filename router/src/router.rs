@@ -15,6 +15,7 @@ use crate::{
     queue::{Limits, Place, Queue},
     racer::{Rows, Workers},
     stage::Stages,
+    unstaffed::Unstaffed,
 };
 use rand::Rng;
 use std::{
@@ -30,7 +31,7 @@ use streamsync_core::{
 use streamsync_race::{Asked, RecentLatency, Roster, Rules, choose, seeded};
 use streamsync_registry::{Audit, Finding};
 use streamsync_tls::Credentials;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// How many disputes are looked into at the same time; during more of them, further ones are left.
 const DISPUTES: usize = 16;
@@ -50,6 +51,9 @@ struct Inner {
     fleet: Fleet,
     heat: Heat,
     queue: Queue,
+    unstaffed: Unstaffed,
+    /// Told when there may be something new in the lake.
+    look: Notify,
     latency: Mutex<RecentLatency>,
     market: Market,
     /// `None` where nobody is asked who he is.
@@ -176,6 +180,8 @@ impl Router {
             fleet: Fleet::new(race.clone(), Arc::clone(&clock)),
             heat: Heat::default(),
             queue,
+            unstaffed: Unstaffed::default(),
+            look: Notify::new(),
             latency: Mutex::default(),
             market: Market::new(prices),
             accounts,
@@ -208,6 +214,11 @@ impl Router {
         self.0.accounts.as_ref()
     }
 
+    /// Whether clients have keys and pay.
+    pub fn has_accounts(&self) -> bool {
+        self.0.accounts.is_some()
+    }
+
     pub(crate) fn market(&self) -> &Market {
         &self.0.market
     }
@@ -224,9 +235,25 @@ impl Router {
         &self.0.clock
     }
 
-    /// How many queries it has before it, and how many wait.
-    pub(crate) fn load(&self) -> (usize, usize) {
-        self.0.queue.load()
+    /// How many queries it has before it, in each state.
+    pub(crate) fn load(&self) -> [(&'static str, usize); 3] {
+        let (placed, waiting) = self.0.queue.load();
+        let unstaffed = self.0.unstaffed.waiting();
+        [
+            ("racing", placed.saturating_sub(unstaffed)),
+            ("waiting", waiting),
+            ("unstaffed", unstaffed),
+        ]
+    }
+
+    /// Has the lake looked at now, and not when it is its turn.
+    pub fn look(&self) {
+        self.0.look.notify_one();
+    }
+
+    /// Waits until somebody wants the lake looked at.
+    pub(crate) async fn wanted_to_look(&self) {
+        self.0.look.notified().await;
     }
 
     /// Its configuration.
@@ -259,10 +286,11 @@ impl Router {
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
     }
 
-    /// Whether it can answer: it has seen the lake, and enough workers live.
+    /// Whether it can answer: it has seen the lake, and enough workers live, or queries wait for them.
     pub fn is_ready(&self) -> bool {
         let alive = self.0.fleet.roster().members().len();
-        self.catalog().tables().next().is_some() && alive >= self.0.race.quorum()
+        let staffed = alive >= self.0.race.quorum() || self.0.config.await_workers_ms > 0;
+        self.catalog().tables().next().is_some() && staffed
     }
 
     /// A new query id.
@@ -332,7 +360,7 @@ impl Router {
         let place = inner.queue.enter(client).await?;
         stages.end("queue");
         let (verify, max_price) = (ask.verify, ask.max_price);
-        let planned = self.plan(id, ask).await?;
+        let mut planned = self.plan(id, ask).await?;
         inner.heat.count(&planned.query.partitions);
         stages.end("plan");
 
@@ -340,11 +368,14 @@ impl Router {
             Verify::Quorum => inner.race.quorum(),
             Verify::Fast => 1,
         };
-        let roster = inner.fleet.roster();
-        let alive = roster.members().len();
-        if alive < needed {
-            return Err(RaceError::TooFew { alive, needed }.into());
-        }
+        let time_left = &mut planned.query.time_left_ms;
+        let patience = Duration::from_millis(inner.config.await_workers_ms.min(*time_left));
+        let asked_at = inner.clock.monotonic();
+        let staffed = inner.unstaffed.staffed(&inner.fleet, needed, patience);
+        let roster = staffed.await?;
+        let waited = inner.clock.monotonic().saturating_sub(asked_at);
+        *time_left = time_left.saturating_sub(waited.as_millis() as u64).max(1);
+        stages.end("staff");
         let price = self.price(&planned, &roster);
         if let Some(max_price) = max_price.filter(|max_price| *max_price < price.price) {
             let price = price.price;

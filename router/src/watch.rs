@@ -5,7 +5,7 @@ use futures::{Stream, StreamExt, future::try_join_all, stream};
 use std::{error::Error, pin::pin, time::Duration};
 use streamsync_core::{Class, Partition, ROLLUP_DOMAIN, RollupState, TableName};
 use streamsync_lake::{CoverageError, Lake, ListTablesError, OpenTableError, Table, tables};
-use streamsync_registry::{Registry, TrustedGrants};
+use streamsync_registry::{News, Registry, TrustedGrants};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +58,11 @@ async fn tell(stop: &CancellationToken, router: &Router, registry: &Registry, sp
 /// How long is waited before news are listened to again.
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// Measures whether what the router stands on could be reached the last time.
+fn reaches(what: &'static str, reached: bool) {
+    metrics::gauge!("streamsync_router_reaches", "what" => what).set(f64::from(u8::from(reached)));
+}
+
 fn every(millis: u64) -> Interval {
     let mut turns = interval(Duration::from_millis(millis));
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -73,26 +78,31 @@ async fn watch_registry(router: &Router, registry: &Registry) {
     loop {
         tokio::select! {
             _ = turns.tick() => {}
-            Some(()) = news.next() => {}
+            Some(news) = news.next() => if news == News::Lake {
+                router.look();
+                continue;
+            }
         }
         watch_accounts(router, registry, &mut keys_since).await;
         let fleet = router.fleet();
         match registry.changes(fleet.cursor(), &mut trusted).await {
             Ok(changes) => {
+                reaches("registry", true);
                 if fleet.heard(changes) {
                     restore(router, registry).await;
                 }
             }
             Err(error) => {
+                reaches("registry", false);
                 if fleet.lost() {
                     let error = &error as &dyn Error;
                     tracing::error!(error, "could not reach the registry; workers stay as known");
                 }
             }
         }
-        let (racing, waiting) = router.load();
-        metrics::gauge!("streamsync_router_queries", "state" => "racing").set(racing as f64);
-        metrics::gauge!("streamsync_router_queries", "state" => "waiting").set(waiting as f64);
+        for (state, queries) in router.load() {
+            metrics::gauge!("streamsync_router_queries", "state" => state).set(queries as f64);
+        }
         let asked = fleet.roster().members().len();
         metrics::gauge!("streamsync_router_workers").set(asked as f64);
     }
@@ -147,7 +157,7 @@ async fn set_prices(router: &Router, registry: &Registry) {
 }
 
 /// News from the registry, again and again: whenever the connection breaks it is made anew.
-fn news(registry: &Registry) -> impl Stream<Item = ()> {
+fn news(registry: &Registry) -> impl Stream<Item = News> {
     let subscriptions = stream::unfold(true, move |first| async move {
         if !first {
             tokio::time::sleep(LISTEN_AGAIN_AFTER).await;
@@ -201,8 +211,14 @@ async fn watch_lake(router: &Router, lake: &Lake) {
     let mut turns = every(router.config().snapshot_poll_ms);
     let mut seen = true;
     loop {
-        turns.tick().await;
-        match look(router, lake).await {
+        let why = tokio::select! {
+            _ = turns.tick() => "turn",
+            () = router.wanted_to_look() => "news",
+        };
+        metrics::counter!("streamsync_router_lake_looks_total", "why" => why).increment(1);
+        let looked = look(router, lake).await;
+        reaches("lake", looked.is_ok());
+        match looked {
             Ok(catalog) => {
                 seen = true;
                 router.set_catalog(catalog);

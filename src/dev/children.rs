@@ -1,20 +1,12 @@
 //! The processes that `streamsync dev` starts, and ends.
 
-use super::CERTIFICATES_HOLD;
-use crate::{Failure, settings::Settings};
-use rand::Rng;
-use std::{
-    io,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
+use crate::{
+    Failure,
+    settings::Settings,
+    worker_process::{WorkerFiles, WorkerProcess},
 };
-use streamsync_core::{
-    Identity,
-    clock::{Clock, SystemClock},
-};
-use streamsync_tls::{Authority, Subject};
+use std::{io, net::TcpListener, path::Path, process::Stdio, time::Duration};
+use streamsync_tls::Authority;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -93,25 +85,8 @@ impl LocalRedis {
     }
 }
 
-/// Makes a worker's key pair and certificate.
-fn identify(
-    folder: &Path,
-    number: usize,
-    authority: &Authority,
-) -> Result<(PathBuf, PathBuf), Failure> {
-    #[allow(clippy::disallowed_methods)]
-    let identity = Identity::from_seed(rand::rng().random());
-    let tls = folder.join(format!("worker-{number}"));
-    let keypair = tls.with_extension("json");
-    let now = SystemClock.unix_millis() / 1_000;
-    identity.write_new(&keypair)?;
-    authority.issue(Subject::Worker(identity.id()), &tls, now, CERTIFICATES_HOLD)?;
-    Ok((keypair, tls))
-}
-
-/// Worker processes. They end by themselves when this process does, as their standard input ends
-/// with it.
-pub struct Workers(Vec<Child>);
+/// Worker processes.
+pub struct Workers(Vec<WorkerProcess>);
 
 impl Workers {
     /// Starts so many.
@@ -121,59 +96,19 @@ impl Workers {
         folder: &Path,
         authority: &Authority,
     ) -> Result<Self, Failure> {
-        let program = std::env::current_exe()?;
-        let mut children = Vec::new();
-        for number in 0..count {
-            let (keypair, tls) = identify(folder, number, authority)?;
-            let mut command = Command::new(&program);
-            command.args(["worker", "--stop-with-stdin", "--listen", "127.0.0.1:0"]);
-            command.arg("--keypair").arg(keypair).arg("--tls").arg(tls);
-            let flags = [
-                (
-                    "--config",
-                    settings
-                        .config
-                        .as_ref()
-                        .map(|path| path.display().to_string()),
-                ),
-                ("--bucket", settings.bucket.clone()),
-                ("--s3-endpoint", settings.s3_endpoint.clone()),
-                ("--log", settings.log.clone()),
-            ];
-            for (flag, value) in flags {
-                command.args(
-                    value
-                        .map(|value| [flag.to_owned(), value])
-                        .into_iter()
-                        .flatten(),
-                );
-            }
-            // Not as a flag: it may hold a password, and flags can be seen by others.
-            if let Some(url) = &settings.redis_url {
-                command.env("STREAMSYNC_REDIS__URL", url);
-            }
-            let child = command
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .kill_on_drop(true)
-                .spawn()
-                .map_err(|source| {
-                    let program = program.display().to_string();
-                    StartError::Spawn { program, source }
-                })?;
-            children.push(child);
-        }
-        Ok(Self(children))
+        let start = |number| {
+            let files = WorkerFiles::make(folder, number, Some(authority), None)?;
+            WorkerProcess::start(settings, &files, &[])
+        };
+        Ok(Self((0..count).map(start).collect::<Result<_, _>>()?))
     }
 
     /// Lets all of them drain at once, and ends those that take longer.
     pub async fn stop(mut self, drain: Duration) {
-        self.0.iter_mut().for_each(|child| drop(child.stdin.take()));
+        self.0.iter_mut().for_each(WorkerProcess::drain);
         let all = async {
-            for child in &mut self.0 {
-                if let Err(error) = child.wait().await {
-                    tracing::warn!(%error, "could not wait for a worker");
-                }
+            for worker in &mut self.0 {
+                worker.ended().await;
             }
         };
         if tokio::time::timeout(drain, all).await.is_err() {

@@ -13,7 +13,7 @@ use duckdb::{
     params_from_iter,
     types::{TimeUnit, Value},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use streamsync_core::{
     DigestBuilder, DigestError, Outcome, Parameter, Query, Refusal, SignedAnswer, TableName,
 };
@@ -27,6 +27,8 @@ pub struct Answer {
     pub schema: SchemaRef,
     /// The rows.
     pub batches: Vec<RecordBatch>,
+    /// How long the query waited for a place to run.
+    pub queued: Duration,
 }
 
 /// Why a query has no rows.

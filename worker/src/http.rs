@@ -7,13 +7,14 @@ use crate::{CacheReport, Worker};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderValue, header::CONTENT_TYPE},
+    http::{HeaderMap, HeaderValue, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use error::Failure;
-use metrics_exporter_prometheus::PrometheusHandle;
-use streamsync_core::{ANSWER_HEADER, Query};
+use streamsync_core::{ANSWER_HEADER, QUEUED_HEADER, Query};
+use streamsync_telemetry::Metrics;
+use tracing::Instrument;
 
 /// The largest query that a worker takes, with its parameters and partitions.
 const MAX_QUERY_BYTES: usize = 64 << 20;
@@ -23,7 +24,7 @@ const MAX_QUERY_BYTES: usize = 64 << 20;
 /// An answer is an Arrow IPC stream, with the [`SignedAnswer`](streamsync_core::SignedAnswer) in
 /// the header [`ANSWER_HEADER`]: the caller knows the digest before it takes the first row, and
 /// hangs up if it needs no rows.
-pub fn routes(worker: Worker, metrics: PrometheusHandle) -> Router {
+pub fn routes(worker: Worker, metrics: Metrics) -> Router {
     Router::new()
         .route("/v1/execute", post(execute))
         .route("/v1/cache", get(cache))
@@ -39,14 +40,23 @@ async fn cache(State(worker): State<Worker>) -> Json<CacheReport> {
 
 async fn execute(
     State(worker): State<Worker>,
+    headers: HeaderMap,
     Json(query): Json<Query>,
 ) -> Result<Response, Failure> {
-    let answer = worker.execute(query).await?;
+    // The router's lines about the query carry the same field.
+    let span = tracing::info_span!("execute", query = %query.id, worker = %worker.id());
+    streamsync_telemetry::continue_trace(&span, &headers);
+    let answer = worker.execute(query).instrument(span).await?;
     let signed = signed_header(&answer.signed)?;
+    let queued = answer.queued.as_micros().to_string();
     let body = body::stream(answer.schema, answer.batches);
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(ANSWER_HEADER, signed);
+    headers.insert(
+        QUEUED_HEADER,
+        HeaderValue::try_from(queued).map_err(Failure::encode)?,
+    );
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("application/vnd.apache.arrow.stream"),

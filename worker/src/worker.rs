@@ -216,9 +216,7 @@ impl Worker {
     pub async fn execute(&self, query: Query) -> Result<Answer, ExecuteError> {
         let time_left = Duration::from_millis(query.time_left_ms);
         let began = self.0.clock.monotonic();
-        // The router's lines about the query carry the same field.
-        let span = tracing::info_span!("execute", query = %query.id);
-        let answer = self.answer(query).instrument(span);
+        let answer = self.answer(query);
         let answer = tokio::time::timeout(time_left, answer).await;
         let took = self.0.clock.monotonic().saturating_sub(began);
         let answer = answer.unwrap_or(Err(ExecuteError::Stopped));
@@ -243,27 +241,32 @@ impl Worker {
             }
         };
         if statement.bounded && !readings.is_empty() {
-            let place = self.enter(&self.0.lookups).await?;
+            let (place, queued) = self.enter(&self.0.lookups).await?;
             if let Some(shown) = self.look_up(&readings).await? {
                 let (place, cancelled) = (Arc::new(place), CancellationToken::new());
                 let run = self.run(&self.0.lookups, place, &query, statement, shown, cancelled);
                 return match run.await? {
-                    Ran::Found(found) => self.signed(&query, found),
+                    Ran::Found(found) => Ok(Answer {
+                        queued,
+                        ..self.signed(&query, found)?
+                    }),
                     Ran::CopyFailed(message) => Err(ExecuteError::Engine(message)),
                 };
             }
         }
-        let place = self.enter(&self.0.scans).await?;
-        self.scan(place, query, statement, readings).await
+        let (place, queued) = self.enter(&self.0.scans).await?;
+        let answer = self.scan(place, query, statement, readings).await?;
+        Ok(Answer { queued, ..answer })
     }
 
-    async fn enter(&self, lane: &Lane) -> Result<OwnedSemaphorePermit, ExecuteError> {
+    /// A place to run, and how long it was waited for.
+    async fn enter(&self, lane: &Lane) -> Result<(OwnedSemaphorePermit, Duration), ExecuteError> {
         let began = self.0.clock.monotonic();
         let place = lane.admission.enter().await;
         let waited = self.0.clock.monotonic().saturating_sub(began);
         metrics::histogram!("streamsync_worker_queue_seconds", "lane" => lane.name)
             .record(waited.as_secs_f64());
-        Ok(place?)
+        Ok((place?, waited))
     }
 
     /// The rows that the query reads, if it is a lookup: if it asks every table for few rows by
@@ -397,10 +400,12 @@ impl Worker {
             found
         };
         let found = if lane.gives_way {
-            let found = scan_thread::run(work).await;
+            let span = tracing::debug_span!("duckdb", lane = lane.name);
+            let found = scan_thread::run(work).instrument(span).await;
             found.map_err(|error| ExecuteError::Engine(error.to_string()))?
         } else {
-            tokio::task::spawn_blocking(work).await?
+            let span = tracing::debug_span!("duckdb", lane = lane.name);
+            tokio::task::spawn_blocking(work).instrument(span).await?
         };
         let took = self.0.clock.monotonic().saturating_sub(began);
         metrics::histogram!("streamsync_worker_execution_seconds", "lane" => lane.name)
@@ -432,6 +437,7 @@ impl Worker {
                 signed: sign(outcome),
                 schema,
                 batches,
+                queued: Duration::ZERO,
             }),
             Found::Refused(refusal, detail) => {
                 let signed = Box::new(sign(Outcome::Refused(refusal)));

@@ -2,6 +2,7 @@
 
 use crate::Secret;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// The bucket that holds the lake, section `[bucket]`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -20,6 +21,10 @@ pub struct BucketConfig {
     pub secret_access_key: Option<Secret>,
     /// The session token of temporary credentials.
     pub session_token: Option<Secret>,
+    /// The URL of an SQS queue that the bucket tells of new objects; `streamsync bucket create` makes
+    /// one. Routers that listen to it learn of new versions of tables at once, and tell all others
+    /// by way of Redis; without one, everybody polls.
+    pub notifications: Option<Url>,
 }
 
 impl Default for BucketConfig {
@@ -31,6 +36,7 @@ impl Default for BucketConfig {
             access_key_id: None,
             secret_access_key: None,
             session_token: None,
+            notifications: None,
         }
     }
 }

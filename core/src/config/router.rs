@@ -24,6 +24,9 @@ pub struct RouterConfig {
     pub queue_per_client: usize,
     /// How long a query may wait before it is told to come back later, in milliseconds.
     pub queue_ms: u64,
+    /// How long a query waits for workers to come when too few live, in milliseconds: for networks
+    /// that are scaled down to none while nobody asks. 0 tells the client at once.
+    pub await_workers_ms: u64,
     /// The folder where what the registry has to be told is kept until it was; without one it is
     /// kept in memory, and lost with the process.
     pub spool_folder: Option<PathBuf>,
@@ -49,8 +52,8 @@ pub struct RouterConfig {
     pub request_ms: u64,
     /// The most connections at once; more wait to be accepted.
     pub max_connections: usize,
-    /// An address where `GET /metrics` is answered without a signature, for a scraper; where
-    /// clients ask, it takes a key with the scope `operate`.
+    /// An address where `GET /metrics`, `/healthz` and `/readyz` are answered without a signature, for
+    /// scrapers and probes; where clients ask, metrics take a key with the scope `operate`.
     pub metrics_listen: Option<SocketAddr>,
 }
 
@@ -64,6 +67,7 @@ impl Default for RouterConfig {
             queue: 512,
             queue_per_client: 64,
             queue_ms: 4,
+            await_workers_ms: 0,
             spool_folder: None,
             spool_bytes: 256 << 20,
             receipt_bytes: 1 << 30,

@@ -48,6 +48,9 @@ pub struct WorkerConfig {
     pub heartbeat_ms: u64,
     /// How long a stopping worker waits for the queries under way, in milliseconds.
     pub drain_ms: u64,
+    /// An address where `GET /metrics`, `/healthz` and `/readyz` are answered in plain text, for
+    /// scrapers and probes, which have no router's certificate.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// What a worker is for, and so what it keeps at hand and pulls before it is asked.
@@ -84,6 +87,7 @@ impl Default for WorkerConfig {
             spill_bytes: 8 << 30,
             heartbeat_ms: 1_000,
             drain_ms: 30_000,
+            metrics_listen: None,
         }
     }
 }

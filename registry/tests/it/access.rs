@@ -4,7 +4,7 @@ use super::{Identity, Redis, Registry, config, credit::act};
 use futures::StreamExt;
 use std::time::Duration;
 use streamsync_core::{ApiKey, KeyId, Limits, Salt, Scope};
-use streamsync_registry::{Multipliers, Usage};
+use streamsync_registry::{News, Multipliers, Usage};
 
 fn key(number: u8) -> ApiKey {
     ApiKey {
@@ -35,7 +35,7 @@ pub async fn keys() {
             .await
             .unwrap()
     );
-    assert_eq!(news.next().await, Some(()));
+    assert_eq!(news.next().await, Some(News::Registry));
     assert!(
         !registry
             .put_key(None, &one, &act("create-key"))

@@ -3,7 +3,7 @@
 use super::{Identity, OperatorGrant, Redis, Registry, config, eventually, heartbeat};
 use futures::StreamExt;
 use std::{sync::Mutex, time::Duration};
-use streamsync_registry::{Cursor, Heartbeat, TrustedGrants};
+use streamsync_registry::{News, Cursor, Heartbeat, TrustedGrants};
 
 pub async fn since() {
     let mut redis = Redis::start().await;
@@ -70,7 +70,7 @@ pub async fn news() {
         .unwrap();
     let mut news = registry.news().await.unwrap();
     registry.deregister(identity.id()).await.unwrap();
-    assert_eq!(news.next().await, Some(()));
+    assert_eq!(news.next().await, Some(News::Registry));
     drop(redis);
     assert_eq!(news.next().await, None);
 }

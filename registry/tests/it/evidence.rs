@@ -4,7 +4,7 @@ use super::{Identity, Redis, Registry, config};
 use futures::StreamExt;
 use std::time::Duration;
 use streamsync_core::{Outcome, Query, QueryId, Refusal, SignedAnswer, clock::ManualClock};
-use streamsync_registry::{Audit, Evidence, Finding, LIE, Offence};
+use streamsync_registry::{News, Audit, Evidence, Finding, LIE, Offence};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -36,7 +36,7 @@ pub async fn convict() {
     let liar = Identity::from_seed([1; 32]);
     let mut news = registry.news().await.unwrap();
     assert!(registry.convict(&evidence(1, &liar), HOUR).await.unwrap());
-    assert_eq!(news.next().await, Some(()));
+    assert_eq!(news.next().await, Some(News::Registry));
     assert!(!registry.convict(&evidence(1, &liar), HOUR).await.unwrap());
     let first = registry.standing(liar.id()).await.unwrap();
     assert_eq!((first.convictions, first.reputation.wrong), (1, LIE));

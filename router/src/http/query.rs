@@ -45,6 +45,7 @@ async fn answer(
     let named = allowed.caller.named.as_ref();
     // The workers' lines about the query carry the same field.
     let span = tracing::info_span!("query", query = %id);
+    streamsync_telemetry::continue_trace(&span, &allowed.headers);
     let racing = router
         .query(id, allowed.client(), named, ask)
         .instrument(span);

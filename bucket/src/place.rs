@@ -1,0 +1,81 @@
+//! Where in which bucket.
+
+use streamsync_core::config::BucketConfig;
+use url::Url;
+
+/// A bucket, and what the keys of a lake in it begin with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Empty, or ends in `/`.
+    pub prefix: String,
+}
+
+/// The lake lies in no bucket.
+#[derive(Debug, thiserror::Error)]
+#[error("`{url}` is no bucket: write s3://bucket or s3://bucket/prefix")]
+pub struct InvalidPlace {
+    /// What was given.
+    pub url: String,
+}
+
+impl Place {
+    /// The place that a configuration names.
+    pub fn of(bucket: &BucketConfig) -> Result<Self, InvalidPlace> {
+        let invalid = || InvalidPlace {
+            url: bucket.url.clone(),
+        };
+        let url = Url::parse(&bucket.url).map_err(|_not_a_url| invalid())?;
+        let name = url.host_str().filter(|_| url.scheme() == "s3");
+        let name = name.ok_or_else(invalid)?.to_owned();
+        let prefix = url.path().trim_matches('/');
+        Ok(Self {
+            bucket: name,
+            prefix: match prefix {
+                "" => String::new(),
+                prefix => format!("{prefix}/"),
+            },
+        })
+    }
+
+    /// A name made of both, of letters, digits and dashes, for what belongs to this lake.
+    pub(crate) fn name(&self) -> String {
+        let whole = format!("streamsync-{}/{}", self.bucket, self.prefix);
+        let plain = |letter: char| match letter.is_ascii_alphanumeric() {
+            true => letter,
+            false => '-',
+        };
+        let name: String = whole.chars().map(plain).collect();
+        name.trim_end_matches('-').to_owned()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn place(url: &str) -> Result<Place, InvalidPlace> {
+        Place::of(&BucketConfig {
+            url: url.to_owned(),
+            ..BucketConfig::default()
+        })
+    }
+
+    #[test]
+    fn a_url_names_a_bucket_and_a_prefix() {
+        let whole = place("s3://lake").unwrap();
+        assert_eq!((whole.bucket.as_str(), whole.prefix.as_str()), ("lake", ""));
+        assert_eq!(whole.name(), "streamsync-lake");
+        let part = place("s3://lake/main/net/").unwrap();
+        assert_eq!(
+            (part.bucket.as_str(), part.prefix.as_str()),
+            ("lake", "main/net/")
+        );
+        assert_eq!(part.name(), "streamsync-lake-main-net");
+        for wrong in ["./lake", "memory:///lake", "http://lake", "s3:///lake"] {
+            assert!(place(wrong).unwrap_err().to_string().contains(wrong));
+        }
+    }
+}

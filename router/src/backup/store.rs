@@ -1,0 +1,215 @@
+//! Where copies lie: sealed, each under the time at which it was made.
+
+use std::io;
+use streamsync_access::{MasterSecrets, SealError};
+use streamsync_lake::{Lake, ObjectError};
+use streamsync_registry::RegistryBackup;
+
+/// The milliseconds of a UTC day.
+const DAY_MS: u64 = 86_400_000;
+/// The folder in the bucket.
+const FOLDER: &str = "backups";
+/// How hard it is pressed; the library's own default.
+const LEVEL: i32 = 3;
+/// As much as a copy may unpack to, in bytes.
+const MOST_BYTES: u64 = 4 << 30;
+
+/// The copies in a bucket.
+#[derive(Clone, Debug)]
+pub struct Backups {
+    lake: Lake,
+    masters: MasterSecrets,
+}
+
+/// The name of a copy.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct StoredBackup {
+    /// When it was made, by Redis's clock, in milliseconds since 1970.
+    pub taken_ms: u64,
+}
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The bucket did not do it.
+    #[error("could not reach the backups in the bucket")]
+    Object(#[from] ObjectError),
+    /// It could not be sealed or opened.
+    #[error("could not use the backup {name}")]
+    Seal {
+        /// The object.
+        name: String,
+        /// Why.
+        source: SealError,
+    },
+    /// It could not be packed or unpacked.
+    #[error("could not pack or unpack the backup {name}")]
+    Packed {
+        /// The object.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// What it says cannot be understood.
+    #[error("could not understand the backup {name}")]
+    Json {
+        /// The object.
+        name: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// There is none of that name.
+    #[error("there is no backup {0}; `streamsync backup list` names those that there are")]
+    Absent(String),
+}
+
+impl StoredBackup {
+    /// The object's name, relative to the lake.
+    pub fn name(&self) -> String {
+        format!("{FOLDER}/{}", self.file())
+    }
+
+    /// The name without its folder, by which people choose it.
+    pub fn file(&self) -> String {
+        format!("redis-{:013}.zst.sealed", self.taken_ms)
+    }
+
+    /// The copy of an object's name without its folder; `None` if it is no copy.
+    pub fn of(file: &str) -> Option<Self> {
+        let taken = file.strip_prefix("redis-")?.strip_suffix(".zst.sealed")?;
+        let backup = Self {
+            taken_ms: taken.parse().ok()?,
+        };
+        (backup.file() == file).then_some(backup)
+    }
+}
+
+impl Backups {
+    /// Those of a lake.
+    pub fn new(lake: Lake, masters: MasterSecrets) -> Self {
+        Self { lake, masters }
+    }
+
+    /// All of them, oldest first.
+    pub async fn list(&self) -> Result<Vec<StoredBackup>, BackupError> {
+        let names = self.lake.object_names(FOLDER).await?;
+        let mut stored: Vec<_> = names
+            .iter()
+            .filter_map(|name| StoredBackup::of(name))
+            .collect();
+        stored.sort();
+        Ok(stored)
+    }
+
+    /// Keeps a copy.
+    pub async fn write(&self, backup: &RegistryBackup) -> Result<StoredBackup, BackupError> {
+        let stored = StoredBackup {
+            taken_ms: backup.taken_ms,
+        };
+        let name = stored.name();
+        let json = serde_json::to_vec(backup).map_err(|source| BackupError::Json {
+            name: name.clone(),
+            source,
+        })?;
+        let packed = zstd::encode_all(json.as_slice(), LEVEL);
+        let packed = packed.map_err(|source| BackupError::Packed {
+            name: name.clone(),
+            source,
+        })?;
+        let sealed = self.masters.seal(&name, &packed);
+        let sealed = sealed.map_err(|source| BackupError::Seal {
+            name: name.clone(),
+            source,
+        })?;
+        // One of the same millisecond says the same.
+        self.lake.put_object_once(&name, sealed.into()).await?;
+        Ok(stored)
+    }
+
+    /// Reads a copy.
+    pub async fn read(&self, stored: &StoredBackup) -> Result<RegistryBackup, BackupError> {
+        use std::io::Read;
+        let name = stored.name();
+        let sealed = self.lake.get_object(&name).await?;
+        let sealed = sealed.ok_or_else(|| BackupError::Absent(stored.file()))?;
+        let packed = self.masters.open(&name, &sealed);
+        let packed = packed.map_err(|source| BackupError::Seal {
+            name: name.clone(),
+            source,
+        })?;
+        let mut json = Vec::new();
+        zstd::Decoder::new(packed.as_slice())
+            .and_then(|unpacked| unpacked.take(MOST_BYTES).read_to_end(&mut json))
+            .map_err(|source| BackupError::Packed {
+                name: name.clone(),
+                source,
+            })?;
+        serde_json::from_slice(&json).map_err(|source| BackupError::Json { name, source })
+    }
+
+    /// Deletes all but the newest ones and, for so many days, the last one of each: many changes of one
+    /// day, or a Redis that was begun anew, do not take away what was before. Returns how many it deleted.
+    pub async fn prune(&self, keep: usize, keep_days: u64) -> Result<usize, BackupError> {
+        let stored = self.list().await?;
+        let needless = needless(&stored, keep, keep_days);
+        for old in &needless {
+            self.lake.delete_object(&old.name()).await?;
+        }
+        Ok(needless.len())
+    }
+}
+
+/// Those of a list, oldest first, that need not be kept.
+fn needless(stored: &[StoredBackup], keep: usize, keep_days: u64) -> Vec<StoredBackup> {
+    let day = |stored: &StoredBackup| stored.taken_ms / DAY_MS;
+    let Some(today) = stored.last().map(day) else {
+        return Vec::new();
+    };
+    let old = stored.len().saturating_sub(keep);
+    let with_next = stored.iter().zip(stored.iter().skip(1));
+    with_next
+        .take(old)
+        .filter(|(one, next)| {
+            let is_last_of_day = day(one) < day(next);
+            !is_last_of_day || day(one) + keep_days < today
+        })
+        .map(|(one, _)| one.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_and_the_last_of_each_day_are_kept() {
+        let at = |day: u64, hour: u64| StoredBackup {
+            taken_ms: day * DAY_MS + hour * 3_600_000,
+        };
+        let stored = [
+            at(1, 5),
+            at(9, 3),
+            at(9, 4),
+            at(10, 1),
+            at(10, 2),
+            at(10, 3),
+        ];
+        assert_eq!(needless(&stored, 2, 5), [at(1, 5), at(9, 3), at(10, 1)]);
+        assert_eq!(needless(&stored, 2, 9), [at(9, 3), at(10, 1)]);
+        assert_eq!(needless(&stored, 9, 9), []);
+        assert_eq!(needless(&stored[..1], 1, 0), []);
+        assert_eq!(needless(&[], 1, 0), []);
+    }
+
+    #[test]
+    fn names_tell_when() {
+        let stored = StoredBackup {
+            taken_ms: 1_795_251_286_874,
+        };
+        assert_eq!(stored.name(), "backups/redis-1795251286874.zst.sealed");
+        assert_eq!(StoredBackup::of(&stored.file()), Some(stored));
+        for other in ["redis-1.zst.sealed", "redis-x.zst.sealed", "a.parquet", ""] {
+            assert_eq!(StoredBackup::of(other), None, "{other}");
+        }
+    }
+}
