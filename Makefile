@@ -7,7 +7,7 @@ export DUCKDB
 features := $(if $(filter bundled,$(DUCKDB)),--features bundled)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench race compact settle clean
+.PHONY: help setup demo test check chaos conformance upgrade bench race compact settle clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' $(MAKEFILE_LIST)
@@ -27,6 +27,8 @@ check: setup ## Check format, lints, documentation, scripts, licences
 	cargo fmt --manifest-path tests/localnet/Cargo.toml --check
 	cargo clippy --workspace --all-targets $(features) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(features)
+	@scripts/check-alerts
+	@scripts/check-infra
 	@if command -v shellcheck >/dev/null; then \
 		shellcheck .ci/run scripts/* $(addprefix localstack/,install start status stop); \
 	else \
@@ -37,6 +39,16 @@ check: setup ## Check format, lints, documentation, scripts, licences
 	else \
 		echo 'licences not checked: cargo-deny is not installed'; \
 	fi
+
+chaos: ## Kill, stall and cut off everything under load for ten minutes
+	@scripts/chaos
+
+conformance: ## Try what the lake relies on over a folder, memory, LocalStack and Ceph
+	@scripts/conformance
+
+upgrade: setup ## Run this version together with another; FROM=COMMIT (else the newest tag, or the commit before)
+	@STREAMSYNC_TEST_PREVIOUS="$$(scripts/previous $(FROM))" \
+		cargo test --test it $(features) -- 'two versions answer together'
 
 bench: setup ## Measure the worker against others; SCALE=10 or 100 for more data
 	@scripts/install-peers

@@ -1,6 +1,6 @@
 //! `streamsync certs`.
 
-use crate::{Failure, worker::identity};
+use crate::{Failure, identity::identity};
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 use streamsync_core::{
     WorkerId,

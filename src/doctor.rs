@@ -5,7 +5,7 @@ use crate::{
     chain::{NetworkArgs, chain},
     security::TlsArgs,
 };
-use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
 use streamsync_core::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -17,6 +17,8 @@ use streamsync_tls::Credentials;
 
 /// How far clocks may be apart: half of what a signed request may be off.
 const MOST_SKEW: Duration = Duration::from_secs(15);
+/// How long certificates should hold at the least, in seconds: a week.
+const LEAST_VALIDITY_S: i64 = 7 * 86_400;
 /// An object that is written once, and is in the bucket from then on.
 const WRITTEN_ONCE: &str = "doctor/written-once";
 
@@ -146,10 +148,28 @@ fn certificates(config: &Config) -> Finding {
         }
         None => Finding::Absent("none configured; --tls FOLDER looks at those of a process"),
         Some(folder) => match Credentials::load(folder) {
-            Ok(_) => Finding::Good(format!("{} can be used", folder.display())),
+            Ok(credentials) => expiry(folder, &credentials),
             Err(error) => Finding::Bad(with_causes(&error)),
         },
     }
+}
+
+/// Routers and workers take up new certificates while they run; somebody has to issue them.
+fn expiry(folder: &Path, credentials: &Credentials) -> Finding {
+    let now_s = i64::try_from(SystemClock.unix_millis() / 1_000).unwrap_or(i64::MAX);
+    let left_s = credentials.expires_at_s() - now_s;
+    let (folder, days) = (folder.display(), left_s / 86_400);
+    if left_s > LEAST_VALIDITY_S {
+        return Finding::Good(format!("{folder} holds for {days} more days"));
+    }
+    let state = match left_s > 0 {
+        true => format!("holds for {days} more days"),
+        false => "does not hold any more".to_owned(),
+    };
+    Finding::Bad(format!(
+        "{folder} {state}: issue another into it with `streamsync certs issue --out {folder}`; it is taken \
+         up without a restart"
+    ))
 }
 
 async fn solana(config: &Config) -> Finding {

@@ -2,19 +2,13 @@
 
 use crate::{
     Failure,
+    identity::identity,
     security::{TlsArgs, credentials},
     serve::{self, Terms},
     settings::{Settings, flag, quoted},
 };
-use rand::Rng;
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
-use streamsync_core::{Identity, KeyFileError, clock::SystemClock};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use streamsync_core::clock::SystemClock;
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
 use streamsync_worker::{Worker, beat_until, prefetch_until};
@@ -160,20 +154,4 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let (observed, ()) = tokio::join!(observed, serve::serve(listener, routes, terms, leaving));
     observed?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The key pair in a file, made when absent; a new one without a file.
-pub fn identity(file: Option<&Path>) -> Result<Identity, KeyFileError> {
-    #[allow(clippy::disallowed_methods)]
-    let new = || Identity::from_seed(rand::rng().random());
-    match file {
-        None => Ok(new()),
-        Some(path) if path.exists() => Identity::read(path),
-        Some(path) => {
-            let identity = new();
-            identity.write_new(path)?;
-            tracing::info!(worker = %identity.id(), file = %path.display(), "made a new key pair");
-            Ok(identity)
-        }
-    }
 }

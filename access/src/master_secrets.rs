@@ -70,12 +70,11 @@ impl MasterSecrets {
         };
         #[cfg(unix)]
         {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(path)
-                .map_err(failed)?
-                .permissions()
-                .mode();
-            if mode & 0o077 != 0 {
+            use std::os::unix::fs::MetadataExt;
+            let file = std::fs::metadata(path).map_err(failed)?;
+            // A secret that Kubernetes mounts belongs to root, and its process reads it by its group.
+            let others = if file.uid() == 0 { 0o037 } else { 0o077 };
+            if file.mode() & others != 0 {
                 return Err(MasterFileError::Open(path.to_owned()));
             }
         }
@@ -214,11 +213,14 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-            assert!(matches!(
-                MasterSecrets::read(&path),
-                Err(MasterFileError::Open(_))
-            ));
+            use std::os::unix::fs::MetadataExt;
+            let is_roots = std::fs::metadata(&path).unwrap().uid() == 0;
+            for (mode, refused) in [(0o644, true), (0o604, true), (0o660, true), (0o640, !is_roots)] {
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+                let read = MasterSecrets::read(&path);
+                let is_refused = matches!(read, Err(MasterFileError::Open(_)));
+                assert_eq!(is_refused, refused, "{mode:o}");
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 use streamsync_core::{
-    Amount, Class, Partition, WorkerId,
+    Amount, Class, Partition, Protocols, WorkerId,
     config::{Profile, RaceConfig},
 };
 use streamsync_registry::{Health, Heartbeat, Holdings, Standing, ranking};
@@ -128,6 +128,7 @@ impl Roster {
             .into_iter()
             .filter(|one| one.health != Health::Failed && !one.standing.is_excluded(now_ms))
             .filter(enough)
+            .filter(|one| Protocols::OWN.shared(one.heartbeat.protocols).is_some())
             .collect();
         let mut sharing: HashMap<WorkerId, u64> = HashMap::new();
         for known in &eligible {

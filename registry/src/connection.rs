@@ -1,7 +1,7 @@
 //! A connection to one Redis, or to a Redis Cluster.
 
 use redis::{
-    Client, Cmd, Pipeline, RedisFuture, RedisResult, Value,
+    Client, Cmd, Pipeline, RedisError, RedisFuture, RedisResult, TlsCertificates, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
     cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
@@ -26,12 +26,46 @@ pub(crate) enum Connection {
     Cluster(ClusterConnection),
 }
 
+/// What connections to one node are made by.
+pub(crate) fn client(config: &RedisConfig) -> RedisResult<Client> {
+    let url = config.url.expose().clone();
+    match certificates(config)? {
+        Some(certificates) => Client::build_with_tls(url, certificates),
+        None => Client::open(url),
+    }
+}
+
+/// The authorities of a configuration. With them, all that TLS needs is set up.
+fn certificates(config: &RedisConfig) -> RedisResult<Option<TlsCertificates>> {
+    // Of the providers that dependencies bring along, one is the process's. A second attempt is refused,
+    // which does no harm.
+    let _was_there = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let Some(file) = &config.ca else {
+        return Ok(None);
+    };
+    let root_cert = std::fs::read(file).map_err(|error| {
+        let detail = format!("redis.ca is {}: {error}", file.display());
+        RedisError::from((
+            redis::ErrorKind::InvalidClientConfig,
+            "the authorities cannot be read",
+            detail,
+        ))
+    })?;
+    Ok(Some(TlsCertificates {
+        client_tls: None,
+        root_cert: Some(root_cert),
+    }))
+}
+
 impl Connection {
     /// Connects, and fails at once when Redis does not answer.
-    pub(crate) async fn open(config: &RedisConfig) -> RedisResult<Self> {
-        let url = config.url.expose().clone();
+    pub(crate) async fn open(config: &RedisConfig, client: &Client) -> RedisResult<Self> {
         if config.cluster {
-            let client = ClusterClientBuilder::new([url])
+            let mut builder = ClusterClientBuilder::new([config.url.expose().clone()]);
+            if let Some(certificates) = certificates(config)? {
+                builder = builder.certs(certificates);
+            }
+            let client = builder
                 .connection_timeout(PATIENCE)
                 .response_timeout(PATIENCE)
                 .retries(u32::try_from(RETRIES).unwrap_or(u32::MAX))
@@ -40,14 +74,13 @@ impl Connection {
                 .build()?;
             return Ok(Self::Cluster(client.get_async_connection().await?));
         }
-        let client = Client::open(url)?;
         let settings = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE))
             .set_min_delay(FIRST_WAIT)
             .set_max_delay(LONGEST_WAIT)
             .set_number_of_retries(RETRIES);
-        let manager = ConnectionManager::new_with_config(client, settings).await?;
+        let manager = ConnectionManager::new_with_config(client.clone(), settings).await?;
         Ok(Self::Single(Box::new(manager)))
     }
 }

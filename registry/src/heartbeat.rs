@@ -4,7 +4,7 @@ use crate::Holdings;
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, time::Duration};
 use streamsync_core::{
-    Amount, Identity, OperatorGrant, Signature, Snapshot, WorkerId, config::Profile,
+    Amount, Identity, OperatorGrant, Protocols, Signature, Snapshot, WorkerId, config::Profile,
 };
 use url::Url;
 
@@ -17,6 +17,9 @@ pub struct Heartbeat {
     pub endpoint: Url,
     /// The version of StreamSync that it runs.
     pub version: String,
+    /// What it understands of what routers say.
+    #[serde(default)]
+    pub protocols: Protocols,
     /// How many queries it runs now.
     pub running: u32,
     /// How many queries wait for their turn there.

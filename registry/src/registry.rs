@@ -1,14 +1,20 @@
 //! The registry as a whole: its connection, its keys, its errors.
 
-use crate::connection::Connection;
+use crate::connection::{Connection, client};
 use redis::AsyncCommands;
 use std::sync::Arc;
 use streamsync_core::{SecretUrl, config::RedisConfig};
+
+/// The format of what is kept: greater than that of all versions that do not understand it. Keys and fields
+/// that others may ignore do not change it.
+const FORMAT: u32 = 1;
 
 /// The registry in Redis. Cheap to clone; reconnects by itself.
 #[derive(Clone)]
 pub struct Registry {
     redis: Connection,
+    /// By which further connections are made.
+    client: redis::Client,
     url: SecretUrl,
     prefix: Arc<str>,
 }
@@ -34,6 +40,16 @@ pub enum RegistryError {
         /// Why.
         source: redis::RedisError,
     },
+    /// A later version has written to Redis what this one does not understand.
+    #[error(
+        "Redis at {url} has format {found}, and this version understands up to {FORMAT}: run a later version"
+    )]
+    Newer {
+        /// Where.
+        url: SecretUrl,
+        /// The format that it has.
+        found: u32,
+    },
     /// What was to be kept could not be written as JSON.
     #[error("could not write what the registry should keep as JSON")]
     Encode(#[from] serde_json::Error),
@@ -47,13 +63,38 @@ impl Registry {
             url: config.url.clone(),
             source,
         };
-        let redis = Connection::open(config).await.map_err(failed)?;
+        let client = client(config).map_err(failed)?;
+        let redis = Connection::open(config, &client).await.map_err(failed)?;
         let prefix = format!("{{{}}}:", config.prefix).into();
-        Ok(Self {
+        let registry = Self {
             redis,
+            client,
             url: config.url.clone(),
             prefix,
-        })
+        };
+        registry.understood().await?;
+        Ok(registry)
+    }
+
+    /// Sees whether this version understands what is kept. Nothing yet is as good as what it would write.
+    async fn understood(&self) -> Result<(), RegistryError> {
+        let found: Option<u32> = self
+            .redis()
+            .get(self.key("format"))
+            .await
+            .map_err(self.failed("ask for the format"))?;
+        match found {
+            Some(found) if found > FORMAT => Err(RegistryError::Newer {
+                url: self.url.clone(),
+                found,
+            }),
+            Some(_) => Ok(()),
+            None => self
+                .redis()
+                .set_nx::<_, _, ()>(self.key("format"), FORMAT)
+                .await
+                .map_err(self.failed("note the format")),
+        }
     }
 
     /// Whether Redis answers.
@@ -66,8 +107,8 @@ impl Registry {
         self.redis.clone()
     }
 
-    pub(crate) fn url(&self) -> &SecretUrl {
-        &self.url
+    pub(crate) fn client(&self) -> &redis::Client {
+        &self.client
     }
 
     pub(crate) fn key(&self, name: &str) -> String {

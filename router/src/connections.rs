@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use streamsync_core::{WorkerId, with_causes};
+use streamsync_core::{PROTOCOL_HEADER, WorkerId, with_causes};
 use streamsync_tls::Credentials;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -61,12 +61,14 @@ impl Connections {
         worker: WorkerId,
         endpoint: &Url,
         path: &'static str,
+        protocol: u16,
         body: Bytes,
     ) -> Result<Response<Incoming>, RacerError> {
         let authority = endpoint.authority();
         let mut sender = self.sender(worker, authority, endpoint).await?;
         let mut request = Request::post(format!("{}://{authority}{path}", endpoint.scheme()))
             .header(CONTENT_TYPE, "application/json")
+            .header(PROTOCOL_HEADER, protocol)
             .body(Full::new(body))
             .map_err(|error| RacerError::Connection(error.to_string()))?;
         streamsync_telemetry::pass_on(request.headers_mut());

@@ -196,7 +196,7 @@ impl Fleet {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use streamsync_core::clock::ManualClock;
+    use streamsync_core::{Protocols, clock::ManualClock};
     use streamsync_registry::RegisteredWorker;
 
     fn beat(seed: u8) -> RegisteredWorker {
@@ -290,6 +290,28 @@ mod tests {
         assert_eq!(asked(), [enough]);
         fleet.heard(changes(&[1, 2, 3], &[]));
         assert_eq!(asked(), [enough]);
+    }
+
+    #[test]
+    fn who_speaks_no_protocol_of_ours_is_not_asked() {
+        let (fleet, _) = fleet();
+        let mut stranger = beat(2);
+        let newer = Protocols::OWN.newest + 1;
+        stranger.heartbeat.protocols = Protocols {
+            oldest: newer,
+            newest: newer,
+        };
+        let mut both = beat(3);
+        both.heartbeat.protocols = Protocols {
+            oldest: 1,
+            newest: newer,
+        };
+        fleet.heard(Changes {
+            beats: vec![beat(1), stranger, both],
+            ..Changes::default()
+        });
+        assert_eq!(fleet.workers().len(), 3, "it is known");
+        assert_eq!(fleet.roster().members().len(), 2, "and not asked");
     }
 
     #[test]

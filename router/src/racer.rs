@@ -11,8 +11,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::{panic::catch_unwind, time::Duration};
 use streamsync_core::{
-    ANSWER_HEADER, Digest, DigestError, Outcome, Problem, QUEUED_HEADER, Query, SignedAnswer,
-    WorkerId, with_causes,
+    ANSWER_HEADER, Digest, DigestError, Outcome, Problem, Protocols, QUEUED_HEADER, Query,
+    SignedAnswer, WorkerId, with_causes,
 };
 use streamsync_registry::Heartbeat;
 use streamsync_tls::Credentials;
@@ -30,6 +30,9 @@ pub enum RacerError {
     /// It could not be reached, or the connection broke.
     #[error("the connection failed: {0}")]
     Connection(String),
+    /// It does not understand this router.
+    #[error("it speaks versions {} to {} of the protocol, and this router others", .0.oldest, .0.newest)]
+    Protocol(Protocols),
     /// It stopped in the middle of its answer.
     #[error("it sent nothing for {0:?}")]
     Stalled(Duration),
@@ -114,9 +117,17 @@ impl Workers {
         query: &Query,
         body: Bytes,
     ) -> Result<Reply, RacerError> {
+        let protocol = Protocols::OWN.shared(worker.protocols);
+        let protocol = protocol.ok_or(RacerError::Protocol(worker.protocols))?;
         let response = self
             .0
-            .post(worker.worker, &worker.endpoint, "/v1/execute", body)
+            .post(
+                worker.worker,
+                &worker.endpoint,
+                "/v1/execute",
+                protocol,
+                body,
+            )
             .await?;
         match response.status() {
             StatusCode::OK => {

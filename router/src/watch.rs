@@ -1,7 +1,7 @@
 //! Keeping the router's copies of the registry and of the lake's versions fresh.
 
 use crate::{Catalog, Router, Spool, classify::day};
-use futures::{Stream, StreamExt, future::try_join_all, stream};
+use futures::{StreamExt, future::try_join_all};
 use std::{error::Error, pin::pin, time::Duration};
 use streamsync_core::{Class, Partition, ROLLUP_DOMAIN, RollupState, TableName};
 use streamsync_lake::{CoverageError, Lake, ListTablesError, OpenTableError, Table, tables};
@@ -55,9 +55,6 @@ async fn tell(stop: &CancellationToken, router: &Router, registry: &Registry, sp
     }
 }
 
-/// How long is waited before news are listened to again.
-const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
 /// Measures whether what the router stands on could be reached the last time.
 fn reaches(what: &'static str, reached: bool) {
     metrics::gauge!("streamsync_router_reaches", "what" => what).set(f64::from(u8::from(reached)));
@@ -73,7 +70,7 @@ fn every(millis: u64) -> Interval {
 async fn watch_registry(router: &Router, registry: &Registry) {
     let mut turns = every(router.config().registry_poll_ms);
     let mut trusted = TrustedGrants::default();
-    let mut news = pin!(news(registry));
+    let mut news = pin!(registry.all_news());
     let mut keys_since = 0;
     loop {
         tokio::select! {
@@ -154,21 +151,6 @@ async fn set_prices(router: &Router, registry: &Registry) {
                 .set(multiplier as f64 / 1e6);
         }
     }
-}
-
-/// News from the registry, again and again: whenever the connection breaks it is made anew.
-fn news(registry: &Registry) -> impl Stream<Item = News> {
-    let subscriptions = stream::unfold(true, move |first| async move {
-        if !first {
-            tokio::time::sleep(LISTEN_AGAIN_AFTER).await;
-        }
-        match registry.news().await {
-            Ok(news) => Some((news.left_stream(), false)),
-            // The polling says that the registry is away; this need not.
-            Err(_away) => Some((stream::empty().right_stream(), false)),
-        }
-    });
-    subscriptions.flatten()
 }
 
 /// Gives Redis back what it may have lost while it was away.

@@ -32,6 +32,7 @@ mod eventually;
 mod mutation;
 mod redis_server;
 mod row_lines;
+mod s3_proxy;
 mod suite;
 mod surroundings;
 
@@ -40,5 +41,6 @@ pub use eventually::eventually;
 pub use mutation::mutated;
 pub use redis_server::Redis;
 pub use row_lines::row_lines;
+pub use s3_proxy::{Cut, Fault, Rule, S3Proxy};
 pub use suite::{Suite, TIME_LIMIT};
 pub use surroundings::{S3_BUCKET, fixtures, node, python, s3_bucket, s3_endpoint};

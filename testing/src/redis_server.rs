@@ -1,6 +1,6 @@
 //! A Redis of one's own.
 
-use std::{net::TcpListener, process::Stdio};
+use std::{net::TcpListener, path::Path, process::Stdio};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -18,7 +18,7 @@ const READY: &str = "Ready to accept connections";
 #[derive(Debug)]
 pub struct Redis {
     port: u16,
-    flags: &'static [&'static str],
+    flags: Vec<String>,
     child: Child,
     folder: TempDir,
 }
@@ -30,7 +30,7 @@ impl Redis {
     ///
     /// When `redis-server` is not installed or does not start.
     pub async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::start_with(Vec::new()).await
     }
 
     /// Starts a node of a Redis Cluster, which has no slots and knows no other nodes yet.
@@ -39,15 +39,36 @@ impl Redis {
     ///
     /// When `redis-server` is not installed or does not start.
     pub async fn start_cluster_node() -> Self {
-        Self::start_with(&["--cluster-enabled", "yes"]).await
+        let flags = ["--cluster-enabled", "yes"].map(str::to_owned);
+        Self::start_with(flags.into()).await
     }
 
-    async fn start_with(flags: &'static [&'static str]) -> Self {
+    /// Starts a server that speaks TLS and nothing else, with a certificate and its key in PEM files.
+    ///
+    /// # Panics
+    ///
+    /// When `redis-server` is not installed or does not start.
+    pub async fn start_tls(certificate: &Path, key: &Path) -> Self {
+        let flags = [
+            "--tls-cert-file",
+            &certificate.display().to_string(),
+            "--tls-key-file",
+            &key.display().to_string(),
+            "--tls-auth-clients",
+            "no",
+            // With this the port that it is given is one for TLS.
+            "--port",
+            "0",
+        ];
+        Self::start_with(flags.iter().map(|flag| (*flag).to_owned()).collect()).await
+    }
+
+    async fn start_with(flags: Vec<String>) -> Self {
         let folder = TempDir::new().expect("create a folder for redis-server");
         let mut said = String::new();
         for _ in 0..ATTEMPTS {
             let port = free_port();
-            match launch(port, &folder, flags).await {
+            match launch(port, &folder, &flags).await {
                 Ok(child) => {
                     return Self {
                         port,
@@ -88,7 +109,7 @@ impl Redis {
     ///
     /// When it does not start, or was never killed.
     pub async fn restart(&mut self) {
-        match launch(self.port, &self.folder, self.flags).await {
+        match launch(self.port, &self.folder, &self.flags).await {
             Ok(child) => self.child = child,
             Err(said) => panic!("redis-server did not start again; it said:\n{said}"),
         }
@@ -104,9 +125,11 @@ fn free_port() -> u16 {
 
 /// Starts a server and waits until it says that it is ready, or ends; the error is what it printed.
 /// To connect would not do: another server might have taken the port.
-async fn launch(port: u16, folder: &TempDir, flags: &[&str]) -> Result<Child, String> {
+async fn launch(port: u16, folder: &TempDir, flags: &[String]) -> Result<Child, String> {
+    let speaks_tls = flags.iter().any(|flag| flag.starts_with("--tls"));
+    let port_flag = if speaks_tls { "--tls-port" } else { "--port" };
     let mut child = Command::new("redis-server")
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .args([port_flag, &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no", "--dir"])
         .arg(folder.path())
         .args(flags)

@@ -115,6 +115,7 @@ impl Adversary {
             worker: self.id(),
             endpoint: self.endpoint.parse().unwrap(),
             version: "0.1.0".to_owned(),
+            protocols: Default::default(),
             running: 0,
             waiting: 0,
             cached_bytes: 0,

@@ -3,7 +3,6 @@
 use crate::{
     adversary::{Adversary, Trick},
     cluster::PATIENCE,
-    fault_proxy::FaultProxy,
     network::Network,
 };
 use futures::{StreamExt, stream};
@@ -17,12 +16,8 @@ use std::{
     },
     time::Duration,
 };
-use streamsync_core::{
-    clock::{Clock, SystemClock},
-    config::BucketConfig,
-};
+use streamsync_core::clock::{Clock, SystemClock};
 use streamsync_testing::eventually;
-use tempfile::TempDir;
 
 const QUERIES: usize = 10_000;
 /// How many queries are under way at the same time.
@@ -30,26 +25,26 @@ const CLIENTS: usize = 12;
 const HONEST: usize = 6;
 
 /// A query and its rows, known from before.
-type Known = (String, Value);
+pub type Known = (String, Value);
 
 /// What became of queries.
 #[derive(Default)]
-struct Tally {
-    answered: AtomicUsize,
+pub struct Tally {
+    pub answered: AtomicUsize,
     /// Queries that were told why they have no answer, by the type of the problem.
-    refused: Mutex<BTreeMap<String, usize>>,
+    pub refused: Mutex<BTreeMap<String, usize>>,
     /// Queries whose router was killed, or not up again yet.
     cut_off: AtomicUsize,
 }
 
 impl Tally {
-    fn refused(&self) -> usize {
+    pub fn refused(&self) -> usize {
         self.refused.lock().unwrap().values().sum()
     }
 }
 
 /// Asks, and sees that the answer is right or an error says why there is none.
-async fn ask(client: &Client, router: &str, (sql, expected): &Known, tally: &Tally) {
+pub async fn ask(client: &Client, router: &str, (sql, expected): &Known, tally: &Tally) {
     let request = client.post(format!("{router}/v1/query"));
     let response = match request.json(&json!({ "sql": sql })).send().await {
         Ok(response) => response,
@@ -91,7 +86,7 @@ async fn ask(client: &Client, router: &str, (sql, expected): &Known, tally: &Tal
 }
 
 /// Queries over every way to answer them, with what they answer while all is well.
-async fn known(network: &Network) -> Vec<Known> {
+pub async fn known(network: &Network) -> Vec<Known> {
     let slots = network
         .rows(0, "select slot from blocks order by slot")
         .await;
@@ -126,7 +121,7 @@ async fn known(network: &Network) -> Vec<Known> {
     known
 }
 
-async fn median_micros(network: &Network, known: &[Known], tally: &Tally) -> u128 {
+pub async fn median_micros(network: &Network, known: &[Known], tally: &Tally) -> u128 {
     let mut took = Vec::new();
     for known in known.iter().cycle().take(200) {
         let began = SystemClock.monotonic();
@@ -276,43 +271,6 @@ pub async fn storm() {
         after < 5 * before,
         "the median was {before} us and is {after} us"
     );
-}
-
-/// A bucket of which every fifth request fails, and some never end, under workers that keep nothing.
-pub async fn bucket(config: BucketConfig) {
-    let proxy = FaultProxy::start(config.endpoint.as_deref().unwrap()).await;
-    let folder = TempDir::new().unwrap();
-    let flags = vec![
-        "--bucket".to_owned(),
-        config.url.clone(),
-        "--s3-endpoint".to_owned(),
-        proxy.url(),
-    ];
-    let mut network = Network::over(folder, flags).await;
-    (0..5).for_each(|_| network.start_worker(&["--disk", "0", "--memory", "67108864"]));
-    network.start_router(&[]).await;
-    network.await_healthy(0, 5).await;
-    let known = known(&network).await;
-    proxy.fail(true);
-    let tally = Tally::default();
-    stream::iter(0..300)
-        .for_each_concurrent(4, |number| {
-            let (known, tally, network) = (&known[number % known.len()], &tally, &network);
-            async move { ask(&network.client, &network.routers[0].url, known, tally).await }
-        })
-        .await;
-    let answered = tally.answered.load(Ordering::Relaxed);
-    assert!(proxy.failed() > 0, "the bucket was not even asked");
-    assert_eq!(answered + tally.refused(), 300, "no query is lost");
-    assert!(
-        answered > 200,
-        "{answered} of 300 answered, {:?}",
-        tally.refused.lock().unwrap()
-    );
-    proxy.fail(false);
-    let healed = Tally::default();
-    median_micros(&network, &known, &healed).await;
-    assert_eq!(healed.answered.load(Ordering::Relaxed), 200);
 }
 
 /// Redis away for a while: routing goes on, and what was found out meanwhile is told afterwards,

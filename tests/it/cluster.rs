@@ -27,7 +27,12 @@ pub struct Cluster {
 
 /// The command, with a quiet log.
 pub fn streamsync() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_streamsync"));
+    streamsync_of(env!("CARGO_BIN_EXE_streamsync"))
+}
+
+/// The same of another build.
+pub fn streamsync_of(binary: &str) -> Command {
+    let mut command = Command::new(binary);
     command
         .env("STREAMSYNC_TELEMETRY__LOG", "error")
         // Of the S3 server for tests; a folder needs none.

@@ -4,22 +4,28 @@
 mod administration;
 mod adversary;
 mod attack;
+mod backup;
 mod billing;
 mod byzantine;
 mod chaos;
 mod cluster;
 mod compaction;
 mod crash;
+mod elastic;
 mod examples;
-mod fault_proxy;
 mod faults;
 mod hostile;
 mod localnet;
+mod metrics_list;
 mod network;
+mod notifications;
 mod queries;
 mod readers;
+mod s3;
 mod set_up;
 mod signed;
+mod traces;
+mod upgrade;
 
 use streamsync_testing::{Suite, fixtures, node, python};
 
@@ -122,10 +128,7 @@ fn main() -> std::process::ExitCode {
         "a registry that was away for long is told in the end",
         chaos::told_late,
     );
-    suite.needs_s3(
-        "a bucket that fails costs time and no answer",
-        chaos::bucket,
-    );
+    s3::add(&mut suite);
     suite.needs(
         "every table opens in another Delta reader with the same counts",
         fixtures().zip(python()),
@@ -140,6 +143,28 @@ fn main() -> std::process::ExitCode {
         "what is wrong with the surroundings is told",
         set_up::surroundings,
     );
+    suite.test(
+        "what Redis has lost comes back from the bucket",
+        backup::restored,
+    );
+    suite.test("queries wait for workers to come", elastic::awaited);
+    suite.test(
+        "workers come and go with the load, and no query is lost",
+        elastic::ramp,
+    );
+    suite.test("a query is traced from the client to the bucket", traces::traced);
+    suite.needs_s3(
+        "a bucket tells routers of new versions before they poll",
+        notifications::told,
+    );
+    suite.test("a bucket that cannot be made is said", notifications::refused);
+    suite.needs(
+        "two versions answer together while one replaces the other",
+        upgrade::previous(),
+        "no binary of an earlier version; `make upgrade` builds one",
+        upgrade::rolling,
+    );
+    suite.test("every metric is in the list", metrics_list::complete);
     suite.test("the doctor says what is wrong", set_up::doctor);
     suite.run()
 }

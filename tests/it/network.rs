@@ -1,6 +1,6 @@
 //! A network of single processes: workers and routers that can be killed one by one.
 
-use crate::cluster::{PATIENCE, run, streamsync, text};
+use crate::cluster::{PATIENCE, run, streamsync, streamsync_of, text};
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::{
@@ -275,23 +275,26 @@ impl Network {
     }
 }
 
+/// Starts a process. Two of the flags are none of the product: where a test wants to read what is logged,
+/// and which binary it wants to run.
 fn spawn(arguments: &[String]) -> Child {
-    let mut command = streamsync();
+    let mut arguments = arguments.to_vec();
+    let mut own = |flag: &str| {
+        let place = arguments.iter().position(|other| other == flag)?;
+        arguments.drain(place..place + 2).nth(1)
+    };
+    let (log, binary) = (own("--log-to"), own("--binary"));
+    let mut command = match binary {
+        Some(binary) => streamsync_of(&binary),
+        None => streamsync(),
+    };
     command.args(arguments).stdout(Stdio::null());
-    if let Some(place) = arguments.iter().position(|flag| flag == "--log-to") {
-        // Not a flag of the product: where a test wants to read what is logged.
-        let mut arguments = arguments.to_vec();
-        let file = arguments.drain(place..place + 2).nth(1).unwrap();
-        let file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(file);
-        let mut command = streamsync();
-        command.args(arguments).stdout(Stdio::null());
+    if let Some(log) = log {
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.append(true).create(true).open(log);
         command
             .env("STREAMSYNC_TELEMETRY__LOG", "debug")
             .stderr(file.unwrap());
-        return command.spawn().unwrap();
     }
     command.spawn().unwrap()
 }
@@ -304,6 +307,19 @@ impl WorkerProcess {
     pub fn restart(&mut self) {
         self.child = spawn(&self.arguments);
     }
+
+    /// Tells it to stop, and waits until it has.
+    pub async fn stop(&mut self) {
+        stop(&mut self.child).await;
+    }
+}
+
+/// Tells a process to stop, and waits until it has.
+async fn stop(child: &mut Child) {
+    let process = child.id().unwrap().to_string();
+    let told = std::process::Command::new("kill").arg(process).status();
+    assert!(told.unwrap().success());
+    assert!(child.wait().await.unwrap().success());
 }
 
 impl RouterProcess {
@@ -318,10 +334,7 @@ impl RouterProcess {
 
     /// Tells it to stop, and waits until it has.
     pub async fn stop(&mut self) {
-        let process = self.child.id().unwrap().to_string();
-        let told = std::process::Command::new("kill").arg(process).status();
-        assert!(told.unwrap().success());
-        assert!(self.child.wait().await.unwrap().success());
+        stop(&mut self.child).await;
     }
 
     async fn await_ready(&self, client: &Client) {

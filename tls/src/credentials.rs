@@ -19,6 +19,7 @@ use streamsync_core::{WorkerId, with_causes};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use tokio_util::sync::CancellationToken;
+use x509_parser::parse_x509_certificate;
 
 /// How often it is looked whether the files have changed.
 pub const RELOAD_EVERY: Duration = Duration::from_secs(1);
@@ -42,6 +43,9 @@ pub enum CredentialsError {
         /// Why.
         source: io::Error,
     },
+    /// The process would show nothing of itself.
+    #[error("there is no certificate in {path}; `streamsync certs issue` makes one", path = .0.display())]
+    NoCertificate(PathBuf),
     /// Nobody would be believed.
     #[error("there is no authority in {path}", path = .0.display())]
     NoAuthority(PathBuf),
@@ -75,6 +79,8 @@ struct Configs {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
     changed: Option<Stamp>,
+    /// In seconds since 1970.
+    expires_at_s: i64,
 }
 
 /// By which it is seen that the files have changed.
@@ -127,6 +133,11 @@ impl Credentials {
         TlsAcceptor::from(config).accept(stream).await
     }
 
+    /// Until when the certificate holds, in seconds since 1970.
+    pub fn expires_at_s(&self) -> i64 {
+        self.configs.load().expires_at_s
+    }
+
     /// Makes a connection to a worker, and to nobody else.
     pub async fn connect(
         &self,
@@ -176,6 +187,11 @@ fn load(folder: &Path) -> Result<Configs, CredentialsError> {
     }
     let roots = Arc::new(roots);
     let chain = certificates(&identity)?;
+    let expires_at_s = chain
+        .first()
+        .and_then(|certificate| parse_x509_certificate(certificate).ok())
+        .map(|(_, certificate)| certificate.validity().not_after.timestamp())
+        .ok_or_else(|| CredentialsError::NoCertificate(identity.clone()))?;
     let key = PrivateKeyDer::from_pem_file(&identity).map_err(unreadable(&identity))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier =
@@ -200,10 +216,13 @@ fn load(folder: &Path) -> Result<Configs, CredentialsError> {
         .with_client_auth_cert(chain, key)
         .map_err(unusable)?;
     client.alpn_protocols = vec![b"h2".to_vec()];
+    metrics::gauge!("streamsync_tls_certificate_expiry_timestamp_seconds")
+        .set(expires_at_s as f64);
     Ok(Configs {
         server: Arc::new(server),
         client: Arc::new(client),
         changed: Some(changed),
+        expires_at_s,
     })
 }
 
@@ -280,6 +299,8 @@ mod tests {
         let server = Credentials::load(&server).unwrap();
         let router = Credentials::load(&pki.issue("router", Subject::Router, now(), DAY)).unwrap();
         assert_eq!(talk(&server, &router, worker(1)).await.unwrap(), 42);
+        let holds = router.expires_at_s() - i64::try_from(now()).unwrap();
+        assert!((86_390..=86_400).contains(&holds), "{holds} s");
         let error = talk(&server, &router, worker(2)).await.unwrap_err();
         assert!(error.to_string().contains("certificate"), "{error}");
         // A worker cannot pass for a router, nor a router for a worker.

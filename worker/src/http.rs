@@ -12,7 +12,7 @@ use axum::{
     routing::{get, post},
 };
 use error::Failure;
-use streamsync_core::{ANSWER_HEADER, QUEUED_HEADER, Query};
+use streamsync_core::{ANSWER_HEADER, PROTOCOL_HEADER, Protocols, QUEUED_HEADER, Query};
 use streamsync_telemetry::Metrics;
 use tracing::Instrument;
 
@@ -46,6 +46,7 @@ async fn execute(
     // The router's lines about the query carry the same field.
     let span = tracing::info_span!("execute", query = %query.id, worker = %worker.id());
     streamsync_telemetry::continue_trace(&span, &headers);
+    understood(&headers)?;
     let answer = worker.execute(query).instrument(span).await?;
     let signed = signed_header(&answer.signed)?;
     let queued = answer.queued.as_micros().to_string();
@@ -62,6 +63,18 @@ async fn execute(
         HeaderValue::from_static("application/vnd.apache.arrow.stream"),
     );
     Ok(response)
+}
+
+/// Whether this worker understands the router.
+fn understood(headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(version) = headers.get(PROTOCOL_HEADER) else {
+        return Ok(());
+    };
+    let version = version.to_str().unwrap_or_default();
+    match version.parse() {
+        Ok(number) if Protocols::OWN.include(number) => Ok(()),
+        _ => Err(Failure::protocol(version)),
+    }
 }
 
 fn signed_header(signed: &streamsync_core::SignedAnswer) -> Result<HeaderValue, Failure> {

@@ -1,7 +1,7 @@
 //! Pulling what a worker owns before it is asked for.
 
 use crate::Worker;
-use futures::{Stream, StreamExt, stream};
+use futures::StreamExt;
 use std::{error::Error, pin::pin, time::Duration};
 use streamsync_core::{Partition, WorkerId, clock::SharedClock, config::Profile};
 use streamsync_lake::tables::{self, PartitionBy};
@@ -37,12 +37,14 @@ pub async fn prefetch_until(
     let mut turns = tokio::time::interval(EVERY);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failed = false;
-    let mut news = pin!(news_of_lake(&registry));
+    let mut news = pin!(registry.all_news());
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = turns.tick() => {}
-            Some(()) = news.next() => {}
+            Some(news) = news.next() => if news != News::Lake {
+                continue;
+            }
         }
         let turn = prefetch(&worker, profile, &registry, &clock);
         let Some(turn) = stop.run_until_cancelled(turn).await else {
@@ -55,26 +57,6 @@ pub async fn prefetch_until(
         }
         failed = turn.is_err();
     }
-}
-
-/// How long is waited before news are listened to again.
-const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// When there may be new versions of tables: again and again, as whenever the connection breaks it is
-/// made anew.
-fn news_of_lake(registry: &Registry) -> impl Stream<Item = ()> {
-    let subscriptions = stream::unfold(true, move |first| async move {
-        if !first {
-            tokio::time::sleep(LISTEN_AGAIN_AFTER).await;
-        }
-        match registry.news().await {
-            Ok(news) => Some((news.left_stream(), false)),
-            // The heartbeat says that the registry is away.
-            Err(_away) => Some((stream::empty().right_stream(), false)),
-        }
-    });
-    let news = subscriptions.flatten();
-    news.filter_map(async |news| (news == News::Lake).then_some(()))
 }
 
 async fn prefetch(

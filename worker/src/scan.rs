@@ -159,6 +159,7 @@ impl TableScan {
             rows: SourceRows::Streamed(RowStream {
                 open: Arc::new(move |columns| read.clone().rows(columns).boxed()),
                 runtime: Handle::current(),
+                span: tracing::Span::current(),
                 cancelled: cancelled.clone(),
             }),
         }

@@ -25,6 +25,7 @@ use std::{
 use streamsync_core::TableName;
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 /// The rows that DuckDB takes at once: its vector size.
 pub(crate) const VECTOR_ROWS: usize = 2_048;
@@ -58,6 +59,8 @@ pub(crate) struct RowStream {
     pub(crate) open: Arc<OpenStream>,
     /// Where the fetching runs.
     pub(crate) runtime: Handle,
+    /// The trace that reading belongs to.
+    pub(crate) span: Span,
     /// Ends it.
     pub(crate) cancelled: CancellationToken,
 }
@@ -258,7 +261,8 @@ impl RowStream {
     fn start(self, columns: Vec<usize>) -> mpsc::Receiver<Result<RecordBatch, LoadError>> {
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
         let mut rows = (self.open)(columns);
-        self.runtime.spawn(async move {
+        let span = self.span.clone();
+        let reading = async move {
             loop {
                 // A stream that ended early must not look like one that has ended.
                 let next = match self.cancelled.run_until_cancelled(rows.next()).await {
@@ -272,7 +276,8 @@ impl RowStream {
                     return;
                 }
             }
-        });
+        };
+        self.runtime.clone().spawn(reading.instrument(span));
         receiver
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 use futures::future::try_join_all;
 use std::{sync::Arc, time::Duration};
 use streamsync_core::{
-    Amount, Identity, OperatorGrant, Outcome, Partition, Query, SignedAnswer, TableName, WorkerId,
+    Amount, Identity, OperatorGrant, Outcome, Partition, Protocols, Query, SignedAnswer, TableName, WorkerId,
     clock::SharedClock,
     config::{Profile, WorkerConfig},
 };
@@ -161,6 +161,7 @@ impl Worker {
             worker: self.id(),
             endpoint: endpoint.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocols: Protocols::OWN,
             running: both(Admission::running),
             waiting: both(Admission::waiting),
             concurrency: count(self.0.concurrency),

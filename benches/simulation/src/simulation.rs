@@ -149,6 +149,7 @@ impl<'a> Network<'a> {
                         worker: id,
                         endpoint: endpoint.clone(),
                         version: String::new(),
+                        protocols: Default::default(),
                         running: 0,
                         waiting: 0,
                         concurrency: settings.cores,

@@ -2,14 +2,18 @@
 
 use crate::SecretUrl;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use url::Url;
 
 /// The Redis (or Valkey) that holds the registry, section `[redis]`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
-    /// `redis://[user:password@]host:port[/database]`.
+    /// `redis://[user:password@]host:port[/database]`; `rediss://` speaks TLS.
     pub url: SecretUrl,
+    /// A file with the authorities that may sign Redis's certificate, in PEM; without one, those that the
+    /// system trusts.
+    pub ca: Option<PathBuf>,
     /// Whether that is a node of a Redis Cluster; the other nodes are found through it.
     pub cluster: bool,
     /// What every key begins with, so that several networks can share one Redis.
@@ -22,6 +26,7 @@ impl Default for RedisConfig {
         let url = Url::parse("redis://127.0.0.1:6379").expect("a constant URL is valid");
         Self {
             url: url.into(),
+            ca: None,
             cluster: false,
             prefix: "streamsync".to_owned(),
         }

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod backup;
 mod changes;
 mod cluster;
 mod credit;
 mod evidence;
 mod lease;
 mod standing;
+mod tls;
 
 use std::{process::ExitCode, time::Duration};
 use streamsync_core::{Amount, Identity, OperatorGrant, Partition, config::RedisConfig};
@@ -41,6 +43,12 @@ fn main() -> ExitCode {
         changes::since,
     );
     suite.test("a worker that leaves is news", changes::news);
+    suite.test(
+        "a backup that is put back charges for each receipt once",
+        backup::exact,
+    );
+    suite.test("Redis may speak TLS", tls::spoken);
+    suite.test("a backup that cannot be used changes nothing", backup::refused);
     suite.test(
         "an operator's grant is believed only with its signature",
         changes::grants,
@@ -96,6 +104,7 @@ fn heartbeat(identity: &Identity, sent_at_ms: u64) -> Heartbeat {
         worker: identity.id(),
         endpoint: "http://127.0.0.1:7000".parse().unwrap(),
         version: "0.1.0".to_owned(),
+        protocols: Default::default(),
         running: 1,
         waiting: 2,
         cached_bytes: 3,

@@ -47,6 +47,19 @@ impl Failure {
         self
     }
 
+    /// Whether the client is at fault (`refused`) or we are (`failed`).
+    pub(super) fn result(&self) -> &'static str {
+        match self.0.status {
+            ..500 => "refused",
+            _ => "failed",
+        }
+    }
+
+    /// The end of the problem's type.
+    pub(super) fn kind(&self) -> &str {
+        self.0.kind.trim_start_matches("/problems/")
+    }
+
     pub(super) fn not_found() -> Self {
         let detail = "there is nothing here; docs/API.md lists what there is".to_owned();
         Self::new(StatusCode::NOT_FOUND, "not-found", "not found", detail)

@@ -23,12 +23,13 @@ pub(super) async fn query(
 ) -> Response {
     let id = allowed.id;
     let answered = answer(&router, id, &mut allowed).await;
-    let result = if answered.is_ok() {
-        "answered"
-    } else {
-        "failed"
+    // Whose doing it was: who watches the network is woken by what is ours only.
+    let (result, problem) = match &answered {
+        Ok(_) => ("answered", "none".to_owned()),
+        Err(failure) => (failure.result(), failure.kind().to_owned()),
     };
-    metrics::counter!("streamsync_router_queries_total", "result" => result).increment(1);
+    metrics::counter!("streamsync_router_queries_total", "result" => result, "problem" => problem)
+        .increment(1);
     let mut response = answered.unwrap_or_else(|failure| failure.about(id).into_response());
     allowed.tell_limits(&mut response);
     response

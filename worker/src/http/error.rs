@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use std::error::Error;
-use streamsync_core::{ANSWER_HEADER, PROBLEM_MEDIA_TYPE, Problem, with_causes};
+use streamsync_core::{ANSWER_HEADER, PROBLEM_MEDIA_TYPE, Problem, Protocols, with_causes};
 
 /// A failed request.
 pub(super) struct Failure {
@@ -23,6 +23,21 @@ impl Failure {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             kind: "/problems/internal",
             detail: format!("could not encode the answer: {error}"),
+            signed: None,
+        }
+    }
+}
+
+impl Failure {
+    /// What a router says is in a version that this worker does not understand.
+    pub(super) fn protocol(version: &str) -> Self {
+        let Protocols { oldest, newest } = Protocols::OWN;
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            kind: "/problems/protocol",
+            detail: format!(
+                "the router speaks version `{version}` of the protocol, and this worker {oldest} to {newest}"
+            ),
             signed: None,
         }
     }

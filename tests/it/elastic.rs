@@ -1,0 +1,201 @@
+//! Workers that come and go with what there is to do.
+
+use crate::{
+    cluster::{PATIENCE, streamsync},
+    network::{Network, free_port},
+};
+use futures::future::join_all;
+use serde_json::{Value, json};
+use std::{
+    process::Stdio,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+use streamsync_testing::eventually;
+use tokio::process::Child;
+
+/// A query that takes a while, and its answer.
+const SQL: &str = "select count(*) as n from transactions a, transactions b where a.slot = b.slot";
+
+/// A metric of a process, summed over its labels.
+async fn metric(network: &Network, url: &str, name: &str) -> Option<f64> {
+    let text = network
+        .client
+        .get(url)
+        .send()
+        .await
+        .ok()?
+        .text()
+        .await
+        .ok()?;
+    let lines = text.lines().filter(|line| line.starts_with(name));
+    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    Some(values.sum())
+}
+
+/// Starts a router that lets queries wait for workers, and returns where its metrics are.
+async fn patient_router(network: &mut Network) -> String {
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let config = network.folder().join("patient.toml");
+    let settings = format!("[router]\nawait_workers_ms = 60000\nmetrics_listen = \"{metrics}\"\n");
+    std::fs::write(&config, settings).unwrap();
+    let config = config.display().to_string();
+    network.start_router(&["--config", &config]).await;
+    format!("http://{metrics}/metrics")
+}
+
+/// Without workers a query waits for them, and not beyond its deadline.
+pub async fn awaited() {
+    let mut network = Network::synthetic().await;
+    let metrics = patient_router(&mut network).await;
+    let body = json!({ "sql": "select 41 + 1 as n", "deadline_ms": 300 });
+    let refused = network.ask(0, body).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    let refused: Value = refused.json().await.unwrap();
+    assert!(
+        refused["detail"]
+            .as_str()
+            .unwrap()
+            .contains("0 workers are alive"),
+        "{refused}"
+    );
+
+    let asking = network.ask(
+        0,
+        json!({ "sql": "select 41 + 1 as n", "deadline_ms": 60_000 }),
+    );
+    let mut asking = Box::pin(asking);
+    let unstaffed = "streamsync_router_queries{state=\"unstaffed\"}";
+    let waits = eventually(PATIENCE, async || {
+        metric(&network, &metrics, unstaffed).await == Some(1.0)
+    });
+    tokio::select! {
+        () = waits => {}
+        answer = &mut asking => panic!("nobody could have answered: {answer:?}"),
+    }
+    drop(asking);
+    // Who hangs up waits no more.
+    eventually(PATIENCE, async || {
+        metric(&network, &metrics, unstaffed).await == Some(0.0)
+    })
+    .await;
+    let url = format!("{}/v1/query", network.routers[0].url);
+    let body = json!({ "sql": "select 41 + 1 as n", "deadline_ms": 60_000 });
+    let asking = tokio::spawn(network.client.post(url).json(&body).send());
+    (0..3).for_each(|_| network.start_worker(&[]));
+    let answer = asking.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 200);
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["rows"], json!([{ "n": 42 }]));
+}
+
+fn autoscale(network: &Network, routers: &str, metrics: &str) -> Child {
+    let config = network.folder().join("autoscale.toml");
+    let settings =
+        "[autoscale]\nevery_ms = 200\ndown_after_ms = 3000\n[worker]\nmemory_bytes = 134217728\n";
+    std::fs::write(&config, settings).unwrap();
+    let mut command = streamsync();
+    command.args(["autoscale", "--min", "0", "--max", "5", "--insecure-no-tls"]);
+    command.args(["--queries-per-worker", "3", "--routers", routers]);
+    command.args([
+        "--metrics-listen",
+        metrics,
+        "--redis-url",
+        &network.redis.url(),
+    ]);
+    command.arg("--config").arg(config);
+    command.arg("--bucket").arg(network.folder().join("lake"));
+    command
+        .arg("--folder")
+        .arg(network.folder().join("workers"));
+    command.args(["--", "--disk", "0"]);
+    command.stdout(Stdio::null()).spawn().unwrap()
+}
+
+/// From nobody to a load of one, of twenty, of one, and to nobody: workers come and go, and every query is
+/// answered, and rightly.
+pub async fn ramp() {
+    let mut network = Network::synthetic().await;
+    let routers = patient_router(&mut network).await;
+    let address = format!("127.0.0.1:{}", free_port());
+    let metrics = format!("http://{address}/metrics");
+    let mut scaler = autoscale(&network, &routers, &address);
+    let running = async || {
+        metric(
+            &network,
+            &metrics,
+            "streamsync_autoscale_workers{state=\"running\"}",
+        )
+        .await
+    };
+    eventually(PATIENCE, async || running().await == Some(0.0)).await;
+
+    let asleep = Instant::now();
+    let first = network
+        .ask(0, json!({ "sql": SQL, "deadline_ms": 60_000 }))
+        .await
+        .unwrap();
+    assert_eq!(first.status(), 200);
+    let woken = asleep.elapsed();
+    let first: Value = first.json().await.unwrap();
+    let right = first["rows"].clone();
+    assert!(right[0]["n"].as_u64().unwrap() > 1_000, "{right}");
+
+    let answered = AtomicUsize::new(0);
+    let over = AtomicBool::new(false);
+    let client = async || {
+        while !over.load(Ordering::Relaxed) {
+            let answer = network
+                .ask(0, json!({ "sql": SQL, "deadline_ms": 60_000 }))
+                .await
+                .unwrap();
+            // A full network says when to come back; that is no answer yet.
+            if answer.status() == 503 {
+                let after = answer.headers()["retry-after"]
+                    .to_str()
+                    .unwrap()
+                    .parse()
+                    .unwrap();
+                tokio::time::sleep(Duration::from_secs(after)).await;
+                continue;
+            }
+            assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+            let answer: Value = answer.json().await.unwrap();
+            assert_eq!(answer["rows"], right);
+            answered.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let stretch = async |clients: usize, until: fn(f64) -> bool| {
+        over.store(false, Ordering::Relaxed);
+        let began = Instant::now();
+        let watching = async {
+            eventually(PATIENCE, async || running().await.is_some_and(until)).await;
+            let took = began.elapsed();
+            over.store(true, Ordering::Relaxed);
+            took
+        };
+        let (took, _) = tokio::join!(watching, join_all((0..clients).map(|_| client())));
+        took
+    };
+    let one = stretch(1, |running| running >= 3.0).await;
+    let up = stretch(20, |running| running >= 5.0).await;
+    let down = stretch(1, |running| running <= 3.0).await;
+    let began = Instant::now();
+    eventually(PATIENCE, async || running().await == Some(0.0)).await;
+    let none = began.elapsed();
+    println!(
+        "woken in {woken:?}, 3 workers after {one:?}, 5 after {up:?}, 3 again after {down:?}, none after \
+         {none:?}; {} answered",
+        answered.load(Ordering::Relaxed)
+    );
+    let again = network
+        .ask(0, json!({ "sql": SQL, "deadline_ms": 60_000 }))
+        .await
+        .unwrap();
+    assert_eq!(again.status(), 200);
+
+    // Its workers end with it, whether or not it is told to stop.
+    network.await_healthy(0, 3).await;
+    scaler.kill().await.unwrap();
+    network.await_healthy(0, 0).await;
+}
