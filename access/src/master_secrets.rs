@@ -212,10 +212,15 @@ mod tests {
         );
         #[cfg(unix)]
         {
-            use std::os::unix::fs::PermissionsExt;
             use std::os::unix::fs::MetadataExt;
+            use std::os::unix::fs::PermissionsExt;
             let is_roots = std::fs::metadata(&path).unwrap().uid() == 0;
-            for (mode, refused) in [(0o644, true), (0o604, true), (0o660, true), (0o640, !is_roots)] {
+            for (mode, refused) in [
+                (0o644, true),
+                (0o604, true),
+                (0o660, true),
+                (0o640, !is_roots),
+            ] {
                 std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
                 let read = MasterSecrets::read(&path);
                 let is_refused = matches!(read, Err(MasterFileError::Open(_)));

@@ -1,5 +1,6 @@
 //! Where in which bucket.
 
+use percent_encoding::percent_decode_str;
 use streamsync_core::config::BucketConfig;
 use url::Url;
 
@@ -29,7 +30,10 @@ impl Place {
         let url = Url::parse(&bucket.url).map_err(|_not_a_url| invalid())?;
         let name = url.host_str().filter(|_| url.scheme() == "s3");
         let name = name.ok_or_else(invalid)?.to_owned();
-        let prefix = url.path().trim_matches('/');
+        // Keys are written as they are, and URLs with escapes.
+        let path = percent_decode_str(url.path()).decode_utf8();
+        let path = path.map_err(|_not_text| invalid())?;
+        let prefix = path.trim_matches('/');
         Ok(Self {
             bucket: name,
             prefix: match prefix {
@@ -74,6 +78,8 @@ mod tests {
             ("lake", "main/net/")
         );
         assert_eq!(part.name(), "streamsync-lake-main-net");
+        let spaced = place("s3://lake/main net/a+b").unwrap();
+        assert_eq!(spaced.prefix, "main net/a+b/");
         for wrong in ["./lake", "memory:///lake", "http://lake", "s3:///lake"] {
             assert!(place(wrong).unwrap_err().to_string().contains(wrong));
         }

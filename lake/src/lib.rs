@@ -62,6 +62,7 @@
 mod append;
 mod archive;
 mod check;
+mod checked_store;
 mod commit;
 mod create;
 mod data_file;

@@ -1,6 +1,6 @@
 //! From a bucket's configuration to the object store that speaks to it.
 
-use crate::{OpenLakeError, engine, traced_store::TracedStore};
+use crate::{OpenLakeError, checked_store::CheckedStore, engine, traced_store::TracedStore};
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
     aws::{AmazonS3Builder, S3ConditionalPut},
@@ -34,7 +34,7 @@ pub(crate) fn open(bucket: &BucketConfig) -> Result<(Url, Arc<dyn ObjectStore>),
     let store: Arc<dyn ObjectStore> = match url.scheme() {
         "file" => Arc::new(LocalFileSystem::new()),
         "memory" => MEMORY.clone(),
-        "s3" => s3(&url, bucket)?,
+        "s3" => Arc::new(CheckedStore::new(s3(&url, bucket)?)),
         _ => {
             return Err(OpenLakeError::UnknownScheme {
                 url: bucket.url.clone(),

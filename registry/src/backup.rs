@@ -234,7 +234,13 @@ impl Registry {
         }
         let mut accounts: BTreeMap<&ClientId, Account> = BTreeMap::new();
         for (client, fields) in &backup.accounts {
-            accounts.insert(client, Account::of(client, fields)?);
+            let account = Account::of(fields);
+            let account = account.map_err(|NoAmount { field, value }| RestoreError::Damaged {
+                client: client.clone(),
+                field,
+                value,
+            })?;
+            accounts.insert(client, account);
         }
         let mut charged = backup.charged.clone();
         for receipt in since {
@@ -252,7 +258,8 @@ impl Registry {
         }
         let mut transaction = redis::pipe();
         transaction.atomic();
-        self.put_keys(&mut transaction, backup)?;
+        self.put_keys(&mut transaction, backup)
+            .map_err(RegistryError::from)?;
         for (client, account) in accounts {
             transaction.sadd(self.key("clients"), client.as_str());
             transaction.hset_multiple(self.account(client), &account.fields());
@@ -291,7 +298,7 @@ impl Registry {
         &self,
         transaction: &mut Pipeline,
         backup: &RegistryBackup,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<(), serde_json::Error> {
         for key in &backup.keys {
             let json = serde_json::to_string(key)?;
             transaction.hset(self.key("keys"), key.id.as_str(), json);
@@ -317,12 +324,17 @@ struct Account {
     others: BTreeMap<String, String>,
 }
 
+/// A field whose value is no number.
+struct NoAmount {
+    field: String,
+    value: String,
+}
+
 impl Account {
-    fn of(client: &ClientId, fields: &BTreeMap<String, String>) -> Result<Self, RestoreError> {
+    fn of(fields: &BTreeMap<String, String>) -> Result<Self, NoAmount> {
         let mut account = Self::default();
         for (field, value) in fields {
-            let amount = value.parse().map_err(|_| RestoreError::Damaged {
-                client: client.clone(),
+            let amount = value.parse().map_err(|_| NoAmount {
                 field: field.clone(),
                 value: value.clone(),
             });

@@ -152,12 +152,18 @@ fn main() -> std::process::ExitCode {
         "workers come and go with the load, and no query is lost",
         elastic::ramp,
     );
-    suite.test("a query is traced from the client to the bucket", traces::traced);
+    suite.test(
+        "a query is traced from the client to the bucket",
+        traces::traced,
+    );
     suite.needs_s3(
         "a bucket tells routers of new versions before they poll",
         notifications::told,
     );
-    suite.test("a bucket that cannot be made is said", notifications::refused);
+    suite.test(
+        "a bucket that cannot be made is said",
+        notifications::refused,
+    );
     suite.needs(
         "two versions answer together while one replaces the other",
         upgrade::previous(),

@@ -216,8 +216,7 @@ fn load(folder: &Path) -> Result<Configs, CredentialsError> {
         .with_client_auth_cert(chain, key)
         .map_err(unusable)?;
     client.alpn_protocols = vec![b"h2".to_vec()];
-    metrics::gauge!("streamsync_tls_certificate_expiry_timestamp_seconds")
-        .set(expires_at_s as f64);
+    metrics::gauge!("streamsync_tls_certificate_expiry_timestamp_seconds").set(expires_at_s as f64);
     Ok(Configs {
         server: Arc::new(server),
         client: Arc::new(client),

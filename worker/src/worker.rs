@@ -24,7 +24,8 @@ use crate::{
 use futures::future::try_join_all;
 use std::{sync::Arc, time::Duration};
 use streamsync_core::{
-    Amount, Identity, OperatorGrant, Outcome, Partition, Protocols, Query, SignedAnswer, TableName, WorkerId,
+    Amount, Identity, OperatorGrant, Outcome, Partition, Protocols, Query, SignedAnswer, TableName,
+    WorkerId,
     clock::SharedClock,
     config::{Profile, WorkerConfig},
 };

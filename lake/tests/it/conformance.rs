@@ -1,5 +1,6 @@
 //! What a lake does, whatever it is kept in: written once, run over each.
 
+use crate::outcome::{Outcome, note};
 use crate::rows::{
     DAY, all_rows, append_of, committed, lines, log_messages, name, signatures, slots,
 };
@@ -23,7 +24,7 @@ pub fn add(suite: &mut Suite) {
     macro_rules! behaviours {
         ($($behaviour:ident,)*) => {$(
             let behaviour = stringify!($behaviour);
-            suite.test(&format!("folder::{behaviour}"), || async {
+            suite.test(&format!("folder::{behaviour}"), move || async move {
                 // Not a name that is the same in a URL.
                 let folder = tempfile::Builder::new().prefix("a lake ").tempdir().unwrap();
                 let bucket = BucketConfig {
@@ -31,15 +32,20 @@ pub fn add(suite: &mut Suite) {
                     ..BucketConfig::default()
                 };
                 $behaviour(bucket).await;
+                note("folder", behaviour, &Outcome::Holds);
             });
-            suite.test(&format!("memory::{behaviour}"), || async {
+            suite.test(&format!("memory::{behaviour}"), move || async move {
                 let bucket = BucketConfig {
                     url: format!("memory:///{}", stringify!($behaviour)),
                     ..BucketConfig::default()
                 };
                 $behaviour(bucket).await;
+                note("memory", behaviour, &Outcome::Holds);
             });
-            suite.needs_s3(&format!("s3::{behaviour}"), $behaviour);
+            suite.needs_s3(&format!("s3::{behaviour}"), move |bucket| async move {
+                $behaviour(bucket).await;
+                note("s3", behaviour, &Outcome::Holds);
+            });
         )*};
     }
     behaviours!(

@@ -12,8 +12,11 @@ mod damage;
 mod exactly_once;
 mod faulty_store;
 mod others;
+mod outcome;
 mod replace;
 mod rows;
+mod s3;
+mod stores;
 mod unusable;
 mod vacuum;
 
@@ -25,6 +28,8 @@ fn main() -> std::process::ExitCode {
     crash::add(&mut suite);
     damage::add(&mut suite);
     others::add(&mut suite);
+    s3::add(&mut suite);
+    stores::add(&mut suite);
     unusable::add(&mut suite);
     suite.run()
 }

@@ -9,16 +9,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use streamsync_core::config::BucketConfig;
 use streamsync_lake::{Table, Unneeded};
 
-const HOUR: Duration = Duration::from_secs(3_600);
+pub const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The bucket's time, and so the one time here that is taken from the air.
 #[allow(clippy::disallowed_methods)]
-fn now_ms() -> u64 {
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     since.as_millis() as u64
 }
 
-fn later(by: Duration) -> u64 {
+pub fn later(by: Duration) -> u64 {
     now_ms() + by.as_millis() as u64
 }
 

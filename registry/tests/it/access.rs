@@ -4,7 +4,7 @@ use super::{Identity, Redis, Registry, config, credit::act};
 use futures::StreamExt;
 use std::time::Duration;
 use streamsync_core::{ApiKey, KeyId, Limits, Salt, Scope};
-use streamsync_registry::{News, Multipliers, Usage};
+use streamsync_registry::{Multipliers, News, Usage};
 
 fn key(number: u8) -> ApiKey {
     ApiKey {

@@ -3,7 +3,7 @@
 use super::{Identity, OperatorGrant, Redis, Registry, config, eventually, heartbeat};
 use futures::StreamExt;
 use std::{sync::Mutex, time::Duration};
-use streamsync_registry::{News, Cursor, Heartbeat, TrustedGrants};
+use streamsync_registry::{Cursor, Heartbeat, News, TrustedGrants};
 
 pub async fn since() {
     let mut redis = Redis::start().await;

@@ -4,7 +4,7 @@ use super::{Identity, Redis, Registry, config};
 use futures::StreamExt;
 use std::time::Duration;
 use streamsync_core::{Outcome, Query, QueryId, Refusal, SignedAnswer, clock::ManualClock};
-use streamsync_registry::{News, Audit, Evidence, Finding, LIE, Offence};
+use streamsync_registry::{Audit, Evidence, Finding, LIE, News, Offence};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -48,7 +48,10 @@ fn main() -> ExitCode {
         backup::exact,
     );
     suite.test("Redis may speak TLS", tls::spoken);
-    suite.test("a backup that cannot be used changes nothing", backup::refused);
+    suite.test(
+        "a backup that cannot be used changes nothing",
+        backup::refused,
+    );
     suite.test(
         "an operator's grant is believed only with its signature",
         changes::grants,
