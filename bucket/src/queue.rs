@@ -9,9 +9,19 @@ use aws_sdk_s3::{
     },
 };
 use aws_sdk_sqs::types::QueueAttributeName;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 use streamsync_core::config::BucketConfig;
 use url::Url;
+
+/// What is escaped in the values of filters, as S3 asks for special characters ("Configuring event
+/// notifications using object key name filtering"): it compares them with keys as messages have them.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// For how many seconds a message is kept: whoever comes later polls the lake anyway.
 const KEPT_S: u32 = 600;
@@ -73,8 +83,9 @@ async fn subscribe(s3: &Client, place: &Place, arn: String) -> Result<(), Create
     let present = asked.bucket(&place.bucket).send().await;
     let present = present.map_err(|error| failed(&error))?;
     let rule = |name, value: &str| FilterRule::builder().name(name).value(value).build();
+    let prefix = utf8_percent_encode(&place.prefix, ESCAPED).to_string();
     let keys = S3KeyFilter::builder()
-        .filter_rules(rule(FilterRuleName::Prefix, &place.prefix))
+        .filter_rules(rule(FilterRuleName::Prefix, &prefix))
         .filter_rules(rule(FilterRuleName::Suffix, ".json"))
         .build();
     let queue = QueueConfiguration::builder()

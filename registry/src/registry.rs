@@ -14,7 +14,7 @@ const FORMAT: u32 = 1;
 pub struct Registry {
     redis: Connection,
     /// By which further connections are made.
-    client: redis::Client,
+    client: Arc<redis::Client>,
     url: SecretUrl,
     prefix: Arc<str>,
 }
@@ -68,7 +68,7 @@ impl Registry {
         let prefix = format!("{{{}}}:", config.prefix).into();
         let registry = Self {
             redis,
-            client,
+            client: Arc::new(client),
             url: config.url.clone(),
             prefix,
         };

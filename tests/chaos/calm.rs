@@ -32,6 +32,18 @@ const GAUGES: [&str; 3] = [
 /// The footprints of all processes, by their names.
 pub type Footprints = BTreeMap<String, Footprint>;
 
+/// Notes processes that have ended by themselves, and starts them again, so that the rest can be checked.
+pub async fn revive(network: &Network) {
+    for process in processes(network) {
+        let mut process = process.lock().await;
+        if let Some(status) = process.ended() {
+            let what = format!("{} ended by itself with {status}", process.recipe.name);
+            network.violations.note(what);
+            process.restart().await;
+        }
+    }
+}
+
 /// Waits until nothing is under way any more, every receipt is told, and every worker is healthy.
 pub async fn quiet(network: &Network, client: &Client) {
     eventually(PATIENCE, async || idle(network).await).await;
@@ -131,11 +143,7 @@ pub fn compare(network: &Network, before: &Footprints, after: &Footprints) {
 /// Has all processes stop, as an operator would: routers first, so that no worker is missed.
 pub async fn stop(network: &Network) {
     for process in processes(network) {
-        let mut process = process.lock().await;
-        if let Some(status) = process.ended() {
-            let what = format!("{} ended by itself with {status}", process.recipe.name);
-            network.violations.note(what);
-        } else if let Err(what) = process.drain().await {
+        if let Err(what) = process.lock().await.drain().await {
             network.violations.note(what);
         }
     }

@@ -22,7 +22,7 @@ use streamsync_core::clock::{Clock, SystemClock};
 /// as much again for a busy machine.
 pub const SLACK: Duration = Duration::from_secs(12);
 /// For how long after an outage its consequences are excused.
-const AFTERMATH: Duration = Duration::from_secs(5);
+const AFTERMATH: Duration = Duration::from_secs(15);
 
 /// What came back.
 pub enum Outcome {

@@ -1,7 +1,7 @@
 //! The real binary as a whole network, while everything in it is killed, stalled and cut off at random:
 //! routers, workers, compactors, ingest, Redis, the bucket.
 //!
-//! `STREAMSYNC_CHAOS_SECONDS` is how long the storm lasts (25), `STREAMSYNC_CHAOS_SEED` draws the same
+//! `STREAMSYNC_CHAOS_SECONDS` is how long the storm lasts (10), `STREAMSYNC_CHAOS_SEED` draws the same
 //! events again, and `STREAMSYNC_CHAOS_FOLDER` keeps logs and data where they can be looked at. Longer
 //! storms also need a longer `STREAMSYNC_TEST_SECONDS`; `scripts/chaos` sets both.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

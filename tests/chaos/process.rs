@@ -148,9 +148,9 @@ impl Process {
         self.child.try_wait().unwrap()
     }
 
-    /// The bytes and the descriptors that it has.
+    /// What it takes of the machine; nothing if it has ended.
     pub fn footprint(&self) -> Footprint {
-        Footprint::of(self.child.id().unwrap())
+        self.child.id().map(Footprint::of).unwrap_or_default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The storm, and what has to hold in it and after it.
 
 use crate::{
-    calm::{compare, footprints, nobody_is_accused, quiet, stop},
+    calm::{compare, footprints, nobody_is_accused, quiet, revive, stop},
     checker::check,
     client::{Client, SLACK},
     havoc::wreak,
@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// How long the storm lasts without `STREAMSYNC_CHAOS_SECONDS`.
-const LENGTH_S: u64 = 25;
+const LENGTH_S: u64 = 10;
 /// How often each question is asked of each router before memory is measured.
 const WARM_UPS: usize = 3;
 /// About how many runs of ingest there are, beside those that are there to be struck.
@@ -97,11 +97,13 @@ pub async fn storm() {
         .unwrap();
 
     say("the storm is over");
+    revive(&network).await;
     quiet(&network, &client).await;
     ask_all(&load, seed).await;
     quiet(&network, &client).await;
     nobody_is_accused(&network, &client).await;
     compare(&network, &warm, &footprints(&network).await);
+    revive(&network).await;
     stop(&network).await;
     say("all processes have stopped");
     let tally = load.tally.clone();

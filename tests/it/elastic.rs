@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use std::{
     process::Stdio,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
+use streamsync_core::clock::{Clock, SystemClock};
 use streamsync_testing::eventually;
 use tokio::process::Child;
 
@@ -130,13 +131,13 @@ pub async fn ramp() {
     };
     eventually(PATIENCE, async || running().await == Some(0.0)).await;
 
-    let asleep = Instant::now();
+    let asleep = SystemClock.monotonic();
     let first = network
         .ask(0, json!({ "sql": SQL, "deadline_ms": 60_000 }))
         .await
         .unwrap();
     assert_eq!(first.status(), 200);
-    let woken = asleep.elapsed();
+    let woken = SystemClock.monotonic() - asleep;
     let first: Value = first.json().await.unwrap();
     let right = first["rows"].clone();
     assert!(right[0]["n"].as_u64().unwrap() > 1_000, "{right}");
@@ -167,10 +168,10 @@ pub async fn ramp() {
     };
     let stretch = async |clients: usize, until: fn(f64) -> bool| {
         over.store(false, Ordering::Relaxed);
-        let began = Instant::now();
+        let began = SystemClock.monotonic();
         let watching = async {
             eventually(PATIENCE, async || running().await.is_some_and(until)).await;
-            let took = began.elapsed();
+            let took = SystemClock.monotonic() - began;
             over.store(true, Ordering::Relaxed);
             took
         };
@@ -180,9 +181,9 @@ pub async fn ramp() {
     let one = stretch(1, |running| running >= 3.0).await;
     let up = stretch(20, |running| running >= 5.0).await;
     let down = stretch(1, |running| running <= 3.0).await;
-    let began = Instant::now();
+    let began = SystemClock.monotonic();
     eventually(PATIENCE, async || running().await == Some(0.0)).await;
-    let none = began.elapsed();
+    let none = SystemClock.monotonic() - began;
     println!(
         "woken in {woken:?}, 3 workers after {one:?}, 5 after {up:?}, 3 again after {down:?}, none after \
          {none:?}; {} answered",

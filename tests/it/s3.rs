@@ -2,12 +2,10 @@
 
 mod archiving;
 mod ingesting;
-mod keeping;
 mod racing;
 
 pub use archiving::archives;
 pub use ingesting::ingests;
-pub use keeping::compacts_and_vacuums;
 pub use racing::{bucket, races};
 
 use crate::cluster::text;
@@ -52,15 +50,6 @@ pub fn add(suite: &mut Suite) {
         suite.needs_s3(
             &format!("evidence is archived once over a bucket whose answers are {group}"),
             |bucket| archives(bucket, faults),
-        );
-    }
-    for fault in Fault::every_kind() {
-        suite.needs_s3(
-            &format!(
-                "files are merged and deleted over a bucket with this: {}",
-                fault.name()
-            ),
-            |bucket| compacts_and_vacuums(bucket, fault),
         );
     }
     suite.needs_s3("a bucket that fails costs time and no answer", bucket);
