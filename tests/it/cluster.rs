@@ -33,6 +33,10 @@ pub fn streamsync() -> Command {
 /// The same of another build.
 pub fn streamsync_of(binary: &str) -> Command {
     let mut command = Command::new(binary);
+    // Another build looks for DuckDB where that was when it was built.
+    if let Some(folder) = option_env!("DUCKDB_LIB_DIR") {
+        command.env("LD_LIBRARY_PATH", folder);
+    }
     command
         .env("STREAMSYNC_TELEMETRY__LOG", "error")
         // Of the S3 server for tests; a folder needs none.

@@ -49,7 +49,8 @@ pub struct RouterProcess {
 /// Who may ask has tests of its own.
 const INSECURE: [&str; 2] = ["--insecure-no-auth", "--insecure-no-tls"];
 
-const DAY: Duration = Duration::from_secs(86_400);
+/// For how long certificates hold.
+const HOLDS: Duration = Duration::from_secs(30 * 86_400);
 
 pub fn now_s() -> u64 {
     SystemClock.unix_millis() / 1_000
@@ -102,7 +103,7 @@ impl Network {
         let folder = network.folder();
         let authority = Authority::init(&folder.join("authority"), now_s()).unwrap();
         authority
-            .issue(Subject::Router, &folder.join("router-tls"), now_s(), DAY)
+            .issue(Subject::Router, &folder.join("router-tls"), now_s(), HOLDS)
             .unwrap();
         network.authority = Some(authority);
         MasterSecrets::new([7; 32])
@@ -181,7 +182,7 @@ impl Network {
                 let keypair = folder.with_extension("json");
                 identity.write_new(&keypair).unwrap();
                 let subject = Subject::Worker(identity.id());
-                authority.issue(subject, &folder, now_s(), DAY).unwrap();
+                authority.issue(subject, &folder, now_s(), HOLDS).unwrap();
                 arguments.extend(path_flag("--keypair", &keypair));
                 arguments.extend(path_flag("--tls", &folder));
                 scheme = "https";

@@ -66,6 +66,8 @@ fn inject(proxy: &S3Proxy, fault: &Fault, seed: u64) {
     proxy.heal();
     proxy.inject(match fault {
         Fault::Shortened(_) | Fault::Reset(_) | Fault::Truncated(_) => rule.share(0.03, seed),
+        // Of lists there are few.
+        fault if fault.name() == "stale list" => rule.share(0.3, seed),
         _ => rule.share(0.05, seed),
     });
 }
