@@ -9,7 +9,8 @@ use crate::{
 };
 use arrow::{
     array::{Array, AsArray, RecordBatch, StringArray},
-    datatypes::{DataType, Field, Schema},
+    compute::min,
+    datatypes::{DataType, Field, Int64Type, Schema},
 };
 use delta_kernel::{
     DeltaResult, Engine, Error, FilteredEngineData,
@@ -32,6 +33,10 @@ const COMMIT_FIELD: &str = "streamsyncAppend";
 const MAX_CONFLICTS: u32 = 60;
 /// How often a commit of which nothing is known is tried again.
 const MAX_UNKNOWN: u32 = 3;
+/// For how long after its first file was made a commit may be made. Vacuum deletes files that no version
+/// names once they are older than what is promised, a day by default, and would take those of a writer that
+/// was stalled for so long.
+const FILES_FRESH_FOR: Duration = Duration::from_secs(6 * 3_600);
 
 /// What a commit says.
 #[derive(Debug, Default)]
@@ -80,6 +85,17 @@ pub enum CommitError {
         /// How many times.
         conflicts: u32,
     },
+    /// The files were made so long ago that a vacuum may have deleted them.
+    #[error(
+        "could not commit to table `{table}`: its files were made {} minutes ago, and may have been \
+         deleted as files that nobody needs; do the same again", age.as_secs() / 60
+    )]
+    Late {
+        /// The table.
+        table: TableName,
+        /// How long ago the first of them was made.
+        age: Duration,
+    },
     /// The commit failed, and it cannot be told whether it was made.
     #[error(
         "could not tell whether the commit to table `{table}` was made: do the same again to find \
@@ -122,6 +138,16 @@ pub(crate) async fn commit<C: Change>(
     let (mut conflicts, mut unknown) = (0, 0);
     loop {
         let attempt = Arc::new((change.commit(&newest).await?, newest.clone()));
+        let age = attempt.0.age();
+        if age > FILES_FRESH_FOR {
+            let table = name.clone();
+            let late = CommitError::Late { table, age };
+            return Err(match unknown {
+                0 => late,
+                _ => unknown_outcome(late.into()),
+            }
+            .into());
+        }
         let version = newest.version() + 1;
         let attempting = Arc::clone(&attempt);
         let engine = newest.lake().engine();
@@ -208,6 +234,17 @@ enum Attempt {
 }
 
 impl Commit {
+    /// How long ago the first of its new files was made.
+    fn age(&self) -> Duration {
+        let made = self.adds.iter().filter_map(|add| {
+            let made = add.column_by_name("modificationTime")?;
+            min(made.as_primitive_opt::<Int64Type>()?)
+        });
+        let now = file_name::unix_millis(file_name::unique());
+        let age = made.min().map_or(0, |first| now.saturating_sub(first));
+        Duration::from_millis(u64::try_from(age).unwrap_or_default())
+    }
+
     /// Tries to make this the version after the table's. Blocks.
     fn attempt(&self, engine: &dyn Engine, table: &Table, id: Uuid) -> Attempt {
         match self.commit(engine, table, id) {
@@ -300,4 +337,58 @@ async fn is_version(table: &Table, version: u64, id: Uuid) -> Result<bool, objec
     let text = table.lake().store().get(&path).await?.bytes().await?;
     let id = id.to_string();
     Ok(text.windows(id.len()).any(|bytes| bytes == id.as_bytes()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::Lake;
+    use arrow::array::Int64Array;
+    use streamsync_core::config::BucketConfig;
+
+    /// A change that adds a file of so long ago.
+    struct Adding(Duration);
+
+    impl Change for Adding {
+        type Ended = ();
+        type Error = CommitError;
+
+        async fn is_over(&self, _newest: &Table) -> Result<Option<()>, CommitError> {
+            Ok(None)
+        }
+
+        async fn commit(&self, _newest: &Table) -> Result<Commit, CommitError> {
+            let now = file_name::unix_millis(file_name::unique());
+            let made = now - i64::try_from(self.0.as_millis()).unwrap();
+            let made = Arc::new(Int64Array::from(vec![made])) as _;
+            let add = RecordBatch::try_from_iter([("modificationTime", made)]).unwrap();
+            Ok(Commit {
+                operation: "WRITE",
+                adds: vec![add],
+                ..Commit::default()
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn files_of_long_ago_are_not_committed() {
+        let bucket = BucketConfig {
+            url: "memory:///files_of_long_ago".to_owned(),
+            ..BucketConfig::default()
+        };
+        let lake = Lake::open(&bucket).unwrap();
+        lake.create_tables().await.unwrap();
+        let table = lake.table(&"blocks".parse().unwrap()).await.unwrap();
+        let minute = Duration::from_secs(60);
+        let late = commit(table.clone(), &Adding(FILES_FRESH_FOR + minute)).await;
+        let Err(CommitError::Late { age, .. }) = late else {
+            panic!("{late:?}");
+        };
+        assert!(age >= FILES_FRESH_FOR + minute, "{age:?}");
+        assert_eq!(table.refresh().await.unwrap().version(), table.version());
+        // What the kernel then says of a file without a path is another matter.
+        let fresh = commit(table, &Adding(FILES_FRESH_FOR - minute)).await;
+        assert!(!matches!(fresh, Err(CommitError::Late { .. })), "{fresh:?}");
+    }
 }

@@ -86,6 +86,7 @@ mod table;
 pub mod tables;
 mod traced_store;
 mod vacuum;
+mod whole_lists;
 
 pub use append::{Append, AppendError, Appended, TransactionId};
 pub use archive::ArchiveError;

@@ -1,6 +1,9 @@
 //! From a bucket's configuration to the object store that speaks to it.
 
-use crate::{OpenLakeError, checked_store::CheckedStore, engine, traced_store::TracedStore};
+use crate::{
+    OpenLakeError, checked_store::CheckedStore, engine, traced_store::TracedStore,
+    whole_lists::WholeLists,
+};
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
     aws::{AmazonS3Builder, S3ConditionalPut},
@@ -67,7 +70,7 @@ fn s3(url: &Url, bucket: &BucketConfig) -> Result<Arc<dyn ObjectStore>, OpenLake
     }
     .with_client_options(client)
     .with_retry(retry)
-    .with_http_connector(SpawnedReqwestConnector::new(engine::runtime()?))
+    .with_http_connector(WholeLists(SpawnedReqwestConnector::new(engine::runtime()?)))
     .with_bucket_name(name)
     .with_region(&bucket.region)
     .with_virtual_hosted_style_request(false)

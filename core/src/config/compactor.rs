@@ -30,7 +30,8 @@ pub struct CompactorConfig {
     /// How long a compactor keeps others from a partition when it is killed, in seconds.
     pub lease_s: u64,
     /// For how long a snapshot can be read after it was the newest, in seconds. Files that only
-    /// older ones name are deleted.
+    /// older ones name are deleted, and so are those of that age that no version names: a writer
+    /// has six hours from its first file to its commit, so less than that is for tests.
     pub promise_s: u64,
     /// How many commits there may be after the last checkpoint of a table's log.
     pub checkpoint_commits: u64,

@@ -43,6 +43,7 @@ pub fn add(suite: &mut Suite) {
         cut_bodies::a_shortened_log_never_gives_wrong_rows,
         cut_bodies::a_shortened_checkpoint_never_gives_wrong_rows,
         cut_bodies::a_shortened_list_is_no_empty_lake,
+        cut_bodies::a_list_that_breaks_off_is_asked_for_again,
         stale_lists::a_stale_list_gives_an_earlier_version,
         stale_lists::a_writer_with_a_stale_list_loses_nothing,
         stale_lists::a_stale_list_does_not_shorten_the_promise,

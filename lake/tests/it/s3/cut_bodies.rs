@@ -14,6 +14,16 @@ use streamsync_testing::{Cut, Fault, Rule, S3Proxy};
 /// Rows enough for several pages.
 const SLOTS: u64 = 3_000;
 
+/// A table of so many slots, each appended by a commit of its own.
+async fn table_of(bucket: &BucketConfig, slots: u64) -> Table {
+    let lake = lake(bucket).await;
+    let mut table = lake.table(&name("signatures")).await.unwrap();
+    for slot in 0..slots {
+        table = committed(table.append(append_of([slot])).await.unwrap());
+    }
+    table
+}
+
 /// All rows of a file, read in each of the ways in which a worker reads.
 async fn in_every_way(table: &Table, file: &DataFile) -> [Result<Vec<RecordBatch>, Failure>; 4] {
     let by_page = async {
@@ -126,38 +136,19 @@ async fn right_or_refused(bucket: &BucketConfig, slots: u64, path: &str) {
 }
 
 pub async fn a_shortened_log_never_gives_wrong_rows(bucket: BucketConfig) {
-    let mut table = lake(&bucket)
-        .await
-        .table(&name("signatures"))
-        .await
-        .unwrap();
-    for slot in 0..3 {
-        table = committed(table.append(append_of([slot])).await.unwrap());
-    }
+    table_of(&bucket, 3).await;
     right_or_refused(&bucket, 3, "_delta_log/00000000000000000003.json").await;
 }
 
 pub async fn a_shortened_checkpoint_never_gives_wrong_rows(bucket: BucketConfig) {
-    let mut table = lake(&bucket)
-        .await
-        .table(&name("signatures"))
-        .await
-        .unwrap();
-    for slot in 0..3 {
-        table = committed(table.append(append_of([slot])).await.unwrap());
-    }
+    let table = table_of(&bucket, 3).await;
     table.checkpoint().await.unwrap();
     right_or_refused(&bucket, 3, "checkpoint.parquet").await;
     right_or_refused(&bucket, 3, "_last_checkpoint").await;
 }
 
 pub async fn a_shortened_list_is_no_empty_lake(bucket: BucketConfig) {
-    let table = lake(&bucket)
-        .await
-        .table(&name("signatures"))
-        .await
-        .unwrap();
-    committed(table.append(append_of([0])).await.unwrap());
+    table_of(&bucket, 1).await;
     let (proxy, through) = proxied(&bucket).await;
     for cut in CUTS {
         shortened(&proxy, "list-type", cut, 0);
@@ -177,4 +168,26 @@ pub async fn a_shortened_list_is_no_empty_lake(bucket: BucketConfig) {
         (table.version(), rows_of_its_slots(&table).await.unwrap()),
         (1, 1)
     );
+}
+
+pub async fn a_list_that_breaks_off_is_asked_for_again(bucket: BucketConfig) {
+    table_of(&bucket, 1).await;
+    let (proxy, through) = proxied(&bucket).await;
+    let half = Cut::Percent(50);
+    for (before, fault) in [
+        Fault::Reset(half),
+        Fault::Truncated(half),
+        Fault::Shortened(half),
+        Fault::Shortened(Cut::After(0)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        proxy.heal();
+        let rule = Rule::new(fault.clone()).path("list-type");
+        proxy.inject(rule.first(1));
+        let table = opened(&through).await.unwrap();
+        assert_eq!(rows_of_its_slots(&table).await.unwrap(), 1, "{fault:?}");
+        assert_eq!(proxy.injected(), before + 1, "{fault:?}");
+    }
 }
