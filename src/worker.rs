@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 use streamsync_core::clock::SystemClock;
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
-use streamsync_worker::{Worker, beat_until, prefetch_until};
+use streamsync_worker::{PREFETCH_EVERY, Worker, beat_until, prefetch_until};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -89,7 +89,17 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     ];
     flags.extend(args.tls.flags());
     let config = args.settings.load(flags)?;
+    if config.worker.advertise.is_none() && config.worker.listen.ip().is_unspecified() {
+        return Err(format!(
+            "nobody could reach a worker at {}: say where it is reached with --advertise URL",
+            config.worker.listen
+        )
+        .into());
+    }
     let telemetry = streamsync_telemetry::start(&config.telemetry, "worker")?;
+    // It stops scans at 110% of its memory and 192 MiB; answers on their way and threads take a little more.
+    let memory = config.worker.memory_bytes;
+    streamsync_telemetry::expect_memory(memory + memory / 10 + (320 << 20));
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
     if args.stop_with_stdin {
@@ -130,6 +140,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         config.worker.profile,
         prefetch_registry,
         clock,
+        PREFETCH_EVERY,
     );
     tokio::spawn(prefetching);
     let terms = Terms {

@@ -56,6 +56,6 @@ pub use heartbeat::beat_until;
 pub use http::routes;
 pub use load_error::LoadError;
 pub use open_error::OpenWorkerError;
-pub use prefetch::prefetch_until;
+pub use prefetch::{PREFETCH_EVERY, prefetch_until};
 pub use reading::FetchTableError;
 pub use worker::Worker;

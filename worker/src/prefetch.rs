@@ -8,8 +8,8 @@ use streamsync_lake::tables::{self, PartitionBy};
 use streamsync_registry::{Health, News, Registry, RegistryError, owners};
 use tokio_util::sync::CancellationToken;
 
-/// How often a worker looks for what it should have.
-const EVERY: Duration = Duration::from_secs(10);
+/// How often a worker looks for what it should have, besides when it hears of new versions.
+pub const PREFETCH_EVERY: Duration = Duration::from_secs(10);
 /// How many of the hottest partitions of a table are looked at.
 const HOTTEST: usize = 256;
 
@@ -22,19 +22,21 @@ enum PrefetchError {
     Load(#[from] crate::ExecuteError),
 }
 
-/// Pulls what the worker's profile asks for until told to stop. What cannot be reached is logged
-/// once, and tried again.
+/// Pulls what the worker's profile asks for until told to stop: every so often, see [`PREFETCH_EVERY`],
+/// and whenever the registry tells of a new version in the lake. What cannot be reached is logged once,
+/// and tried again.
 pub async fn prefetch_until(
     stop: CancellationToken,
     worker: Worker,
     profile: Profile,
     registry: Registry,
     clock: SharedClock,
+    every: Duration,
 ) {
     if profile == Profile::Archive {
         return;
     }
-    let mut turns = tokio::time::interval(EVERY);
+    let mut turns = tokio::time::interval(every);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failed = false;
     let mut news = pin!(registry.all_news());

@@ -1,4 +1,4 @@
-//! Settling in a real bank, with a real Redis, over a lake in memory.
+//! Settling in a real bank, with a real Redis, over a lake in memory or on a real S3 server that fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../../../programs/strm/tests/it/bank.rs"]
@@ -6,6 +6,7 @@
 mod bank;
 mod checking;
 mod crashes;
+mod faulty_bucket;
 mod faulty_node;
 mod following;
 mod network;
@@ -18,6 +19,7 @@ fn main() -> std::process::ExitCode {
     let mut suite = Suite::new();
     settling::add_to(&mut suite);
     crashes::add_to(&mut suite);
+    faulty_bucket::add_to(&mut suite);
     checking::add_to(&mut suite);
     following::add_to(&mut suite);
     slashing::add_to(&mut suite);

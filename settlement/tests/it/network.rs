@@ -48,18 +48,23 @@ fn key(worker: WorkerId) -> Pubkey {
 }
 
 impl TestNetwork {
+    /// A network over a lake in memory.
     pub async fn start(name: &str) -> Self {
-        let redis = Redis::start().await;
-        let registry = connect(&redis).await;
         let lake = Lake::open(&BucketConfig {
             url: format!("memory:///settlement-{name}"),
             ..BucketConfig::default()
         });
+        Self::over(lake.unwrap()).await
+    }
+
+    pub async fn over(lake: Lake) -> Self {
+        let redis = Redis::start().await;
+        let registry = connect(&redis).await;
         Self {
             bank: Bank::new().await,
             registry,
             redis,
-            lake: lake.unwrap(),
+            lake,
             routers: vec![Identity::from_seed([1; 32]), Identity::from_seed([2; 32])],
             written: vec![0, 0],
             earned: BTreeMap::new(),

@@ -1,6 +1,6 @@
 //! What workers pull before they are asked, by their profile.
 
-use crate::{Fixture, fixture, open_worker_with};
+use crate::{Fixture, append, fixture, open_worker_with};
 use std::{sync::Arc, time::Duration};
 use streamsync_core::{
     Partition,
@@ -9,11 +9,12 @@ use streamsync_core::{
 };
 use streamsync_registry::Registry;
 use streamsync_testing::{Redis, Suite, eventually};
-use streamsync_worker::prefetch_until;
+use streamsync_worker::{PREFETCH_EVERY, prefetch_until};
 use tokio_util::sync::CancellationToken;
 
 pub fn add_to(suite: &mut Suite) {
     suite.test("speed pulls what it owns and decodes it", speed);
+    suite.test("word of a new version wakes it before its turn", woken);
     suite.test("cache pulls what is asked for", cache);
     suite.test("archive pulls nothing", archive);
 }
@@ -38,10 +39,15 @@ async fn start(fixture: &mut Fixture, profile: Profile, redis: &Redis) -> Regist
     registry
 }
 
-async fn prefetch(fixture: &Fixture, profile: Profile, registry: Registry) -> CancellationToken {
+async fn prefetch(
+    fixture: &Fixture,
+    profile: Profile,
+    registry: Registry,
+    every: Duration,
+) -> CancellationToken {
     let stop = CancellationToken::new();
     let (worker, clock) = (fixture.worker.clone(), Arc::new(SystemClock));
-    let prefetching = prefetch_until(stop.clone(), worker, profile, registry, clock);
+    let prefetching = prefetch_until(stop.clone(), worker, profile, registry, clock, every);
     tokio::spawn(prefetching);
     stop
 }
@@ -49,11 +55,33 @@ async fn prefetch(fixture: &Fixture, profile: Profile, registry: Registry) -> Ca
 async fn speed() {
     let (mut fixture, redis) = (fixture("prefetch_speed").await, Redis::start().await);
     let registry = start(&mut fixture, Profile::Speed, &redis).await;
-    let stop = prefetch(&fixture, Profile::Speed, registry).await;
+    let stop = prefetch(&fixture, Profile::Speed, registry, PREFETCH_EVERY).await;
     let all = fixture.table.files().await.unwrap().len();
     eventually(Duration::from_secs(30), async || {
         let cache = fixture.worker.cache().await;
         cache.disk.files.len() == all && cache.memory.pages == all as u64
+    })
+    .await;
+    stop.cancel();
+}
+
+async fn woken() {
+    let (mut fixture, redis) = (fixture("prefetch_woken").await, Redis::start().await);
+    let registry = start(&mut fixture, Profile::Speed, &redis).await;
+    // Its next turn is longer away than the test may take.
+    let hour = Duration::from_secs(3_600);
+    let stop = prefetch(&fixture, Profile::Speed, registry.clone(), hour).await;
+    let patience = Duration::from_secs(30);
+    let pulled = async || fixture.worker.cache().await.disk.files.len();
+    let before = fixture.table.files().await.unwrap().len();
+    eventually(patience, async || pulled().await == before).await;
+    let after = append(&fixture.table, &[("carol", 4), ("dave", 5)]).await;
+    let after = after.files().await.unwrap().len();
+    assert!(after > before);
+    eventually(patience, async || {
+        // Told again, as it may not have listened yet.
+        registry.tell_of_lake().await.unwrap();
+        pulled().await == after
     })
     .await;
     stop.cancel();
@@ -69,7 +97,7 @@ async fn cache() {
     };
     let now = SystemClock.unix_millis();
     registry.heat(&[(hot, 1)].into(), now).await.unwrap();
-    let stop = prefetch(&fixture, Profile::Cache, registry).await;
+    let stop = prefetch(&fixture, Profile::Cache, registry, PREFETCH_EVERY).await;
     eventually(Duration::from_secs(30), async || {
         !fixture.worker.cache().await.disk.files.is_empty()
     })
@@ -87,6 +115,7 @@ async fn archive() {
     let (worker, clock) = (fixture.worker.clone(), Arc::new(SystemClock));
     // It does not even wait to be stopped.
     let stop = CancellationToken::new();
-    prefetch_until(stop, worker, Profile::Archive, registry, clock).await;
+    let profile = Profile::Archive;
+    prefetch_until(stop, worker, profile, registry, clock, PREFETCH_EVERY).await;
     assert!(fixture.worker.cache().await.disk.files.is_empty());
 }
