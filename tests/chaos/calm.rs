@@ -22,6 +22,11 @@ const ALLOWANCE: u64 = 96 << 20;
 /// differ by some. A leak of one for each query or each event would be hundreds.
 const DESCRIPTORS: usize = 64;
 
+/// For how long connections that nobody uses stay open, at most, and some more: those to the bucket 90 s.
+const SETTLING: Duration = Duration::from_secs(110);
+/// How often it is looked whether they are closed.
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// What routers say of their work, and has to be nothing when there is none.
 const GAUGES: [&str; 3] = [
     "streamsync_router_queries{state=\"racing\"}",
@@ -118,25 +123,45 @@ pub async fn footprints(network: &Network) -> Footprints {
     all
 }
 
-/// Notes processes that have grown. One that was started again is compared with its role: with the most
-/// that any of them had when they were warm.
-pub fn compare(network: &Network, before: &Footprints, after: &Footprints) {
-    let role = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
-    for (name, now) in after {
-        let same = before.iter().filter(|(other, _)| role(other) == role(name));
-        let warm = same.fold(Footprint::default(), |most, (_, one)| most.most(*one));
-        let bound = match role(name).as_str() {
-            "worker" => WORKER_BOUND,
-            _ => 2 * warm.bytes + ALLOWANCE,
-        };
-        println!("{name}: {} when warm, {now} after", before[name]);
-        if now.bytes > bound || now.descriptors > warm.descriptors + DESCRIPTORS {
+/// Waits until no process has grown, and notes those that have not got there. One that was started again
+/// is compared with its role: with the most that any of them had when they were warm.
+pub async fn settled(network: &Network, warm: &Footprints) {
+    let now = tokio::time::timeout(SETTLING, async {
+        loop {
+            let now = footprints(network).await;
+            if now.iter().all(|(name, one)| bound(warm, name).holds(*one)) {
+                return now;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    });
+    let now = match now.await {
+        Ok(now) => now,
+        Err(_) => footprints(network).await,
+    };
+    for (name, now) in now {
+        println!("{name}: {} when warm, {now} after", warm[&name]);
+        let bound = bound(warm, &name);
+        if !bound.holds(now) {
             network.violations.note(format!(
-                "{name} has {now} after the storm; it had {} when it was warm, its role {warm}, and may have {} MiB",
-                before[name],
-                bound >> 20
+                "{name} has {now} after the storm; it had {} when it was warm, and may have {bound}",
+                warm[&name],
             ));
         }
+    }
+}
+
+/// The most that a process may take after the storm.
+fn bound(warm: &Footprints, name: &str) -> Footprint {
+    let role = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
+    let same = warm.iter().filter(|(other, _)| role(other) == role(name));
+    let warm = same.fold(Footprint::default(), |most, (_, one)| most.most(*one));
+    Footprint {
+        bytes: match role(name).as_str() {
+            "worker" => WORKER_BOUND,
+            _ => 2 * warm.bytes + ALLOWANCE,
+        },
+        descriptors: warm.descriptors + DESCRIPTORS,
     }
 }
 

@@ -30,6 +30,11 @@ impl Footprint {
         }
     }
 
+    /// Whether the other takes no more of either.
+    pub fn holds(self, other: Self) -> bool {
+        other.bytes <= self.bytes && other.descriptors <= self.descriptors
+    }
+
     /// The larger of each.
     pub fn most(self, other: Self) -> Self {
         Self {

@@ -24,6 +24,8 @@ const DEADLINE_MS: u64 = 5_000;
 const RETRIES: usize = 4;
 /// Until a client asks again, in milliseconds.
 const PAUSE: Range<u64> = 1..40;
+/// Until a client asks again that was cut off: a router that is dead would cut it off hundreds of times.
+const CUT_OFF_PAUSE: Duration = Duration::from_millis(200);
 /// What may be said to any query: there is no telling when the network is well enough.
 const PASSING: [&str; 10] = [
     "busy",
@@ -110,7 +112,7 @@ impl Load {
                 let patience = Duration::from_millis(random.random_range(1..80));
                 let asking = self.client.ask(client, router, &body);
                 if let Ok(outcome) = tokio::time::timeout(patience, asking).await {
-                    self.take(question, outcome);
+                    self.take(question, outcome).await;
                 } else {
                     self.tally.add("hung up");
                 }
@@ -139,13 +141,13 @@ impl Load {
                 tokio::time::sleep((*after).min(SLACK)).await;
                 continue;
             }
-            return self.take(question, outcome);
+            return self.take(question, outcome).await;
         }
         false
     }
 
     /// Takes what came of a question: an answer goes to who checks it.
-    fn take(&self, question: Question, outcome: Outcome) -> bool {
+    async fn take(&self, question: Question, outcome: Outcome) -> bool {
         let (query, headers, body) = match outcome {
             Outcome::Answered {
                 query,
@@ -161,7 +163,7 @@ impl Load {
                 return false;
             }
             Outcome::CutOff => {
-                self.tally.add("cut off");
+                self.cut_off().await;
                 return false;
             }
         };
@@ -197,8 +199,13 @@ impl Load {
                 }
                 self.tally.add(kind);
             }
-            Outcome::CutOff => self.tally.add("cut off"),
+            Outcome::CutOff => self.cut_off().await,
         }
+    }
+
+    async fn cut_off(&self) {
+        self.tally.add("cut off");
+        tokio::time::sleep(CUT_OFF_PAUSE).await;
     }
 }
 

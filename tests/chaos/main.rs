@@ -1,9 +1,9 @@
 //! The real binary as a whole network, while everything in it is killed, stalled and cut off at random:
 //! routers, workers, compactors, ingest, Redis, the bucket.
 //!
-//! `STREAMSYNC_CHAOS_SECONDS` is how long the storm lasts (10), `STREAMSYNC_CHAOS_SEED` draws the same
-//! events again, and `STREAMSYNC_CHAOS_FOLDER` keeps logs and data where they can be looked at. Longer
-//! storms also need a longer `STREAMSYNC_TEST_SECONDS`; `scripts/chaos` sets both.
+//! `STREAMSYNC_CHAOS_SECONDS` is how long the storm lasts (10), `STREAMSYNC_CHAOS_SEED` draws other events,
+//! or the same again, and `STREAMSYNC_CHAOS_FOLDER` keeps logs and data where they can be looked at. Longer
+//! storms also need a longer `STREAMSYNC_TEST_SECONDS`; `scripts/chaos` sets that, and draws a seed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod accounts;

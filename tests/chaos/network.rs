@@ -40,15 +40,15 @@ const WORKER_DISK: u64 = 64 << 20;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Settings of all processes: the longest deadline is short, so that the shortest promise of the compactor
-/// is too, and what nobody needs is deleted in the storm.
+/// Settings of all processes. The compactor promises versions for as long as the checker may be late on a
+/// busy machine, and no longer: in a long storm, what nobody needs is deleted.
 const SETTINGS: [(&str, &str); 10] = [
     ("ROUTER__MAX_DEADLINE_MS", "10000"),
     ("WORKER__DRAIN_MS", "10000"),
     ("COMPACTOR__FAN_IN", "2"),
     ("COMPACTOR__EVERY_S", "2"),
     ("COMPACTOR__LEASE_S", "1"),
-    ("COMPACTOR__PROMISE_S", "60"),
+    ("COMPACTOR__PROMISE_S", "180"),
     ("COMPACTOR__VACUUM_EVERY_S", "10"),
     ("COMPACTOR__ACCOUNTS_EVERY_S", "5"),
     ("COMPACTOR__CHECKPOINT_COMMITS", "10"),
