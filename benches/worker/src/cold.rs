@@ -6,14 +6,13 @@ use crate::{
     bare::Bare,
     bucket::Bucket,
     lake::{self, FIRST_DAY, token_balances::DAYS},
-    options::{Place, Setting, cores, profile_name},
+    options::{Flags, Place, cores, profile_name},
     question::{LOOKUPS, Planner, Question},
     report::Report,
     rows,
     sample::{self, Sample},
     subject::Subject,
 };
-use clap::Args;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -24,22 +23,6 @@ use streamsync_lake::tables::bucket;
 
 /// How much longer the first query may take than its least.
 const OVER_LEAST: f64 = 1.3;
-
-/// Flags of this part.
-#[derive(Args, Clone, Debug)]
-pub struct Flags {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    setting: Setting,
-}
-
-impl Flags {
-    /// Where everything is kept.
-    pub fn place(&self) -> &Place {
-        &self.place
-    }
-}
 
 /// Measures.
 pub async fn run(flags: &Flags) -> Fallible<Vec<Report>> {

@@ -2,13 +2,12 @@
 
 use crate::{
     Fallible, lake,
-    options::{Place, Setting, profile_name},
+    options::{Flags, profile_name},
     question::{LOOKUPS, Planner, Question, scans},
     report::{Report, count},
     sample::{self, Sample},
     subject::Subject,
 };
-use clap::Args;
 use std::{sync::Arc, time::Duration};
 use streamsync_core::config::Profile;
 use tokio::task::JoinHandle;
@@ -19,22 +18,6 @@ const OVER_ALONE: f64 = 3.0;
 const KEYS: usize = 256;
 /// How often lookups are measured alone and with a scan.
 const TURNS: u32 = 5;
-
-/// Flags of this part.
-#[derive(Args, Clone, Debug)]
-pub struct Flags {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    setting: Setting,
-}
-
-impl Flags {
-    /// Where everything is kept.
-    pub fn place(&self) -> &Place {
-        &self.place
-    }
-}
 
 /// Measures.
 pub async fn run(flags: &Flags) -> Fallible<Vec<Report>> {

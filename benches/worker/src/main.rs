@@ -22,7 +22,7 @@ mod start;
 mod subject;
 
 use clap::{Parser, Subcommand};
-use options::{Place, Setting};
+use options::{Flags, Place};
 use report::{Report, Run};
 use std::{
     path::{Path, PathBuf},
@@ -53,19 +53,19 @@ enum Part {
     /// Warm point lookups, against bare DuckDB and on more data.
     Lookup(lookup::Flags),
     /// Warm scans and aggregates, against DuckDB on the same files.
-    Scan(scan::Flags),
+    Scan(Flags),
     /// First queries on partitions that the worker does not have.
-    Cold(cold::Flags),
+    Cold(Flags),
     /// The most memory under load.
-    Memory(memory::Flags),
+    Memory(Flags),
     /// Lookups beside a scan.
-    Fairness(fairness::Flags),
+    Fairness(Flags),
     /// From the start of a process to its first answer.
-    Start(start::Flags),
+    Start(Flags),
     /// DuckDB, chDB and ROAPI on the same files.
     Peers(peers::Flags),
     /// All of the above, each in a process of its own.
-    All(AllFlags),
+    All(Flags),
     /// Print results as Markdown.
     Report {
         /// What a run has written.
@@ -73,19 +73,10 @@ enum Part {
     },
     /// What `memory` starts.
     #[command(hide = true)]
-    MemoryChild(memory::Flags),
+    MemoryChild(Flags),
     /// What `start` starts.
     #[command(hide = true)]
-    StartChild(start::Flags),
-}
-
-/// Flags of `all`. The parts' own are left at their defaults.
-#[derive(clap::Args)]
-struct AllFlags {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    setting: Setting,
+    StartChild(Flags),
 }
 
 fn main() -> ExitCode {
@@ -109,11 +100,11 @@ fn run() -> Fallible<ExitCode> {
     let (name, folder) = match &part {
         Part::Lake(place) => ("lake", place),
         Part::Lookup(flags) => ("lookup", flags.place()),
-        Part::Scan(flags) => ("scan", flags.place()),
-        Part::Cold(flags) => ("cold", flags.place()),
-        Part::Memory(flags) => ("memory", flags.place()),
-        Part::Fairness(flags) => ("fairness", flags.place()),
-        Part::Start(flags) => ("start", flags.place()),
+        Part::Scan(flags) => ("scan", &flags.place),
+        Part::Cold(flags) => ("cold", &flags.place),
+        Part::Memory(flags) => ("memory", &flags.place),
+        Part::Fairness(flags) => ("fairness", &flags.place),
+        Part::Start(flags) => ("start", &flags.place),
         Part::Peers(flags) => ("peers", flags.place()),
         Part::All(flags) => ("all", &flags.place),
         Part::Report { file } => {
@@ -169,8 +160,8 @@ async fn measure(part: &Part) -> Fallible<Vec<Report>> {
 }
 
 /// Runs every part in a process of its own, so that none measures what another has left in memory.
-/// Says whether all of them came to an end.
-fn all(flags: &AllFlags) -> Fallible<(Vec<Report>, bool)> {
+/// Says whether all of them came to an end. The parts' own flags are left at their defaults.
+fn all(flags: &Flags) -> Fallible<(Vec<Report>, bool)> {
     let folder: &Path = &flags.place.folder;
     let (mut reports, mut complete) = (Vec::new(), true);
     for part in [

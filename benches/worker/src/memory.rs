@@ -4,13 +4,12 @@ use crate::{
     Fallible, child,
     lake::{self, FIRST_DAY, PARTS, token_balances::DAYS},
     machine,
-    options::{Place, Setting, cores, profile_name},
+    options::{Flags, Place, cores, profile_name},
     question::{LOOKUPS, Planner, Question},
     report::{Report, count},
     sample,
     subject::Subject,
 };
-use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -32,22 +31,6 @@ const LOAD: u64 = 10;
 const LEAST_MIB: u64 = 64;
 /// Tasks that ask, for each core.
 const TASKS: usize = 4;
-
-/// Flags of this part.
-#[derive(Args, Clone, Debug)]
-pub struct Flags {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    setting: Setting,
-}
-
-impl Flags {
-    /// Where everything is kept.
-    pub fn place(&self) -> &Place {
-        &self.place
-    }
-}
 
 /// What the child process says.
 #[derive(Default, Deserialize, Serialize)]

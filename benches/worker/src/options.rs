@@ -118,6 +118,15 @@ impl Setting {
     }
 }
 
+/// What most parts are told.
+#[derive(Args, Clone, Debug)]
+pub struct Flags {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub setting: Setting,
+}
+
 /// The cores of the machine.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

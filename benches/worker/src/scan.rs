@@ -4,14 +4,13 @@ use crate::{
     Fallible,
     bare::Bare,
     lake,
-    options::{Place, Setting, cores, profile_name},
+    options::{Flags, cores, profile_name},
     question::{Planner, scans},
     report::Report,
     rows,
     sample::{self, Sample},
     subject::Subject,
 };
-use clap::Args;
 use std::{sync::Arc, time::Duration};
 use streamsync_core::config::Profile;
 
@@ -19,22 +18,6 @@ use streamsync_core::config::Profile;
 const OVER_BARE: f64 = 1.1;
 /// The least number of runs, however long they take.
 const RUNS: usize = 5;
-
-/// Flags of this part.
-#[derive(Args, Clone, Debug)]
-pub struct Flags {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    setting: Setting,
-}
-
-impl Flags {
-    /// Where everything is kept.
-    pub fn place(&self) -> &Place {
-        &self.place
-    }
-}
 
 /// Measures.
 pub async fn run(flags: &Flags) -> Fallible<Vec<Report>> {

@@ -2,13 +2,12 @@
 
 use crate::{
     Fallible, child, lake,
-    options::{Place, Setting, profile_name},
+    options::{Flags, profile_name},
     question::{LOOKUPS, Planner, Question},
     report::Report,
     sample::{self, Sample},
     subject::Subject,
 };
-use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::{io::Read, time::Duration};
 use streamsync_core::{Query, config::Profile};
@@ -16,22 +15,6 @@ use streamsync_core::{Query, config::Profile};
 /// The first answer may take this long, in microseconds.
 const FIRST_ANSWER_US: f64 = 500_000.0;
 const RUNS: usize = 11;
-
-/// Flags of this part.
-#[derive(Args, Clone, Debug)]
-pub struct Flags {
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    setting: Setting,
-}
-
-impl Flags {
-    /// Where everything is kept.
-    pub fn place(&self) -> &Place {
-        &self.place
-    }
-}
 
 /// What the child process says.
 #[derive(Deserialize, Serialize)]
