@@ -4,7 +4,7 @@ use crate::{Failure, keys::Access};
 use clap::Subcommand;
 use std::process::ExitCode;
 use streamsync_access::MasterSecrets;
-use streamsync_core::config::Config;
+use streamsync_core::{config::Config, with_causes};
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
 use streamsync_router::{Backups, StoredBackup, acts_since, put_back};
@@ -84,6 +84,8 @@ async fn restore(
     };
     let backup = backups.read(&stored).await?;
     let registry = Registry::connect(&config.redis).await?;
+    // Before anything is put back: it cannot be asked for again.
+    let acts = acts_since(lake, backup.taken_ms).await?;
     let restored = put_back(lake, &registry, backup).await?;
     println!(
         "restored {}: {} keys, {} accounts, {} workers; {} receipts settled since are charged",
@@ -93,11 +95,21 @@ async fn restore(
         restored.backup.standings.len(),
         restored.receipts
     );
-    println!("start the routers: they tell of the receipts that are not settled yet");
-    let acts = acts_since(lake, restored.backup.taken_ms).await?;
     if !acts.is_empty() {
         println!("done at or after the time of the backup, and perhaps not in it:");
         acts.iter().for_each(|act| println!("  {act}"));
     }
+    // From here on: routers make no copy of a Redis that is not what the newest one is of.
+    let backup = registry.back_up().await?;
+    let kept = backups.write(&backup).await;
+    let kept = kept.map_err(|error| {
+        format!(
+            "all is put back, but no backup of it could be kept, and routers make none until `streamsync \
+             backup create` has: {}",
+            with_causes(&error)
+        )
+    })?;
+    println!("kept as {}", kept.file());
+    println!("start the routers: they tell of the receipts that are not settled yet");
     Ok(())
 }

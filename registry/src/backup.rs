@@ -10,9 +10,10 @@ use redis::{AsyncCommands, Pipeline, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use streamsync_core::{Amount, ApiKey, ClientId, WorkerId};
+use uuid::Uuid;
 
-/// The format of copies that this version writes.
-const FORMAT: u32 = 1;
+/// The format of copies that this version writes, and the latest that it reads.
+pub const BACKUP_FORMAT: u32 = 1;
 
 /// How often the accounts are read again because one came to them meanwhile.
 const ATTEMPTS: usize = 5;
@@ -24,6 +25,10 @@ pub struct RegistryBackup {
     pub format: u32,
     /// When it was made, by Redis's clock, in milliseconds since 1970.
     pub taken_ms: u64,
+    /// What one Redis has and no other, from its first copy on until it is emptied. Copies of a version
+    /// that did not know of it have none.
+    #[serde(default)]
+    pub lineage: Option<Uuid>,
     /// The place of the newest administrative act that is in it.
     pub newest_act: Option<String>,
     /// All API keys.
@@ -40,6 +45,31 @@ pub struct RegistryBackup {
     pub standings: BTreeMap<WorkerId, Standing>,
     /// What a worker's operator must have at stake.
     pub minimum_stake: Option<Amount>,
+}
+
+impl RegistryBackup {
+    /// Whether this can be a later copy of the same: not if Redis was emptied in between, or put back to an
+    /// earlier state.
+    pub fn follows(&self, before: &Self) -> bool {
+        let other = match (self.lineage, before.lineage) {
+            (Some(one), Some(other)) => one != other,
+            _ => false,
+        };
+        !other && place(self.newest_act.as_deref()) >= place(before.newest_act.as_deref())
+    }
+
+    /// Whether it says nothing that would be missed.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.accounts.is_empty()
+    }
+}
+
+/// The place of an entry of a stream, `milliseconds-number`, in an order; before all others if there is none.
+fn place(id: Option<&str>) -> (u64, u64) {
+    let parts = id.and_then(|id| id.split_once('-'));
+    let parts =
+        parts.and_then(|(millis, number)| Some((millis.parse().ok()?, number.parse().ok()?)));
+    parts.unwrap_or_default()
 }
 
 /// A receipt that was settled after a copy was made.
@@ -66,7 +96,9 @@ pub enum RestoreError {
         what: &'static str,
     },
     /// A later version has made it.
-    #[error("the backup has format {0}, and this version reads up to {FORMAT}: use a later one")]
+    #[error(
+        "the backup has format {0}, and this version reads up to {BACKUP_FORMAT}: use a later one"
+    )]
     Newer(u32),
     /// What an account holds is no number.
     #[error("the backup says of {client} that its {field} is `{value}`, which is no amount")]
@@ -78,7 +110,7 @@ pub enum RestoreError {
         /// What it says.
         value: String,
     },
-    /// Redis did not do it. It has all of the copy, or nothing.
+    /// Redis did not do it. It has all of the copy, or at most what is thought of workers.
     #[error(transparent)]
     Registry(#[from] RegistryError),
 }
@@ -105,6 +137,23 @@ impl Registry {
         Ok(id.and_then(|id| redis::from_redis_value(id).ok()))
     }
 
+    /// What this Redis has and no other; made when it is asked for first.
+    async fn lineage(&self) -> Result<Uuid, RegistryError> {
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "must differ from that of every other Redis"
+        )]
+        let new = Uuid::new_v4();
+        let key = self.key("lineage");
+        let (_, lineage): (Value, String) = redis::pipe()
+            .set_nx(&key, new.to_string())
+            .get(&key)
+            .query_async(&mut self.redis())
+            .await
+            .map_err(self.failed("ask for the lineage"))?;
+        Ok(lineage.parse().unwrap_or(new))
+    }
+
     /// The clients that have an account or a key.
     async fn clients(&self) -> Result<BTreeSet<ClientId>, RegistryError> {
         let known: Vec<String> = self
@@ -123,6 +172,7 @@ impl Registry {
     pub async fn back_up(&self) -> Result<RegistryBackup, RegistryError> {
         // First: what is done while this reads belongs to the next copy, too.
         let newest_act = self.newest_act().await?;
+        let lineage = self.lineage().await?;
         let keys = self.api_keys().await?;
         let minimum_stake = self.minimum_stake().await?;
         let standings = self.standings().await?;
@@ -132,6 +182,7 @@ impl Registry {
             let after = self.clients().await?;
             if after.is_subset(&clients) {
                 return Ok(RegistryBackup {
+                    lineage: Some(lineage),
                     newest_act,
                     keys,
                     standings,
@@ -190,8 +241,9 @@ impl Registry {
             *known = number.max(*known);
         }
         Ok(RegistryBackup {
-            format: FORMAT,
+            format: BACKUP_FORMAT,
             taken_ms: seconds * 1_000 + micros / 1_000,
+            lineage: None,
             newest_act: None,
             keys: Vec::new(),
             accounts: read,
@@ -206,7 +258,8 @@ impl Registry {
         })
     }
 
-    /// Puts a copy into an empty Redis, with the receipts that were settled since: all of it or nothing.
+    /// Puts a copy into an empty Redis, with the receipts that were settled since: all of it or nothing, but
+    /// for what is thought of workers, which is there first and can be put back again.
     /// `settled` is up to which number the receipts of each router are settled now. From there on routers
     /// tell of their receipts again.
     pub async fn restore_backup(
@@ -215,7 +268,7 @@ impl Registry {
         settled: &BTreeMap<WorkerId, u64>,
         since: &[SettledReceipt],
     ) -> Result<(), RestoreError> {
-        if backup.format > FORMAT {
+        if backup.format > BACKUP_FORMAT {
             return Err(RestoreError::Newer(backup.format));
         }
         for (key, what) in [
@@ -256,6 +309,8 @@ impl Registry {
             let known = recorded.entry(*router).or_default();
             *known = (*number).max(*known);
         }
+        // Who was caught lying must not be asked again because of what fails below.
+        self.restore(&backup.standings).await?;
         let mut transaction = redis::pipe();
         transaction.atomic();
         self.put_keys(&mut transaction, backup)
@@ -290,7 +345,6 @@ impl Registry {
             .query_async::<Value>(&mut self.redis())
             .await
             .map_err(self.failed("put a backup back"))?;
-        self.restore(&backup.standings).await?;
         Ok(())
     }
 

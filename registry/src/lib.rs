@@ -47,7 +47,7 @@ mod workers;
 
 pub use admin_log::Act;
 pub use audit::{Audit, Finding};
-pub use backup::{RegistryBackup, RestoreError, SettledReceipt};
+pub use backup::{BACKUP_FORMAT, RegistryBackup, RestoreError, SettledReceipt};
 pub use chain_deposits::ChainDeposit;
 pub use credit::{Balance, DepositRefused, Grant, MOST_CREDIT};
 pub use evidence::{Evidence, Offence};
@@ -59,7 +59,7 @@ pub use news::News;
 pub use ownership::{OWNERS, owners, ranking};
 pub use pending::Pending;
 pub use prices::{Multipliers, PastMultipliers};
-pub use receipts::{Debit, FiledReceipt};
+pub use receipts::{Debit, FiledReceipt, ReceiptProgress};
 pub use registry::{Registry, RegistryError};
 pub use reputation::{LIE, Observed, Reputation};
 pub use settlements::{Paid, SettledBatch};

@@ -33,6 +33,17 @@ pub struct FiledReceipt {
     pub receipt: String,
 }
 
+/// How far the receipts of a router are: the numbers of the last ones, 0 if there is none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ReceiptProgress {
+    /// The last that is recorded.
+    pub recorded: u64,
+    /// The last that is settled.
+    pub settled: u64,
+    /// The last that a backup which was put back has charged for.
+    pub charged: u64,
+}
+
 impl Registry {
     /// Records receipts of a router that are numbered without gaps, the first with `first`, and
     /// debits those who pay, from what the holder has of their credit. What was recorded before is
@@ -67,17 +78,25 @@ impl Registry {
             .map_err(self.failed("record receipts"))
     }
 
-    /// How far the receipts of a router are recorded, and how far they are settled, as far as is
-    /// known here: the numbers of the last ones, 0 if there is none.
-    pub async fn receipt_progress(&self, router: WorkerId) -> Result<(u64, u64), RegistryError> {
+    /// How far the receipts of a router are, as far as is known here.
+    pub async fn receipt_progress(
+        &self,
+        router: WorkerId,
+    ) -> Result<ReceiptProgress, RegistryError> {
         let router = router.to_string();
-        let (last, settled): (Option<u64>, Option<u64>) = redis::pipe()
+        type Numbers = (Option<u64>, Option<u64>, Option<u64>);
+        let (recorded, settled, charged): Numbers = redis::pipe()
             .hget(self.key("journals"), &router)
             .hget(self.key("settled"), &router)
+            .hget(self.key("charged"), &router)
             .query_async(&mut self.redis())
             .await
             .map_err(self.failed("ask how far receipts are recorded"))?;
-        Ok((last.unwrap_or_default(), settled.unwrap_or_default()))
+        Ok(ReceiptProgress {
+            recorded: recorded.unwrap_or_default(),
+            settled: settled.unwrap_or_default(),
+            charged: charged.unwrap_or_default(),
+        })
     }
 
     /// Notes up to which number the receipts of routers are settled, so that the routers need not

@@ -1,8 +1,8 @@
 //! The registry as a whole: its connection, its keys, its errors.
 
 use crate::connection::{Connection, client};
-use redis::AsyncCommands;
-use std::sync::Arc;
+use redis::{AsyncCommands, Script};
+use std::sync::{Arc, LazyLock};
 use streamsync_core::{SecretUrl, config::RedisConfig};
 
 /// The format of what is kept: greater than that of all versions that do not understand it. Keys and fields
@@ -88,12 +88,22 @@ impl Registry {
                 url: self.url.clone(),
                 found,
             }),
-            Some(_) => Ok(()),
-            None => self
-                .redis()
-                .set_nx::<_, _, ()>(self.key("format"), FORMAT)
-                .await
-                .map_err(self.failed("note the format")),
+            Some(found) if found == FORMAT => Ok(()),
+            // From now on an earlier version does not start.
+            _ => {
+                static RAISE: LazyLock<Script> = LazyLock::new(|| {
+                    Script::new(
+                        "if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then \
+                         redis.call('SET', KEYS[1], ARGV[1]) end return 0",
+                    )
+                });
+                let mut raise = RAISE.key(self.key("format"));
+                raise
+                    .arg(FORMAT)
+                    .invoke_async(&mut self.redis())
+                    .await
+                    .map_err(self.failed("note the format"))
+            }
         }
     }
 

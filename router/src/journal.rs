@@ -19,7 +19,7 @@ use std::{
 use streamsync_core::{
     Identity, KeyFileError, Receipt, SignedReceipt, WorkerId, clock::SharedClock,
 };
-use streamsync_registry::{Debit, Registry, RegistryError};
+use streamsync_registry::{Debit, ReceiptProgress, Registry, RegistryError};
 use tokio::sync::Notify;
 
 /// The name of the router's key pair in the folder.
@@ -330,8 +330,8 @@ impl Journal {
         let now = self.clock.monotonic();
         let asked = self.state().asked;
         if asked.is_none_or(|asked| now.saturating_sub(asked) >= ASKED_EVERY) {
-            let (told, settled) = registry.receipt_progress(self.router()).await?;
-            self.learn(told, settled)?;
+            let progress = registry.receipt_progress(self.router()).await?;
+            self.learn(progress)?;
             self.state().asked = Some(now);
         }
         while let Some((process, first, debits)) = self.next_batch().await? {
@@ -366,15 +366,21 @@ impl Journal {
 
     /// Learns which receipts Redis has, and which are settled. Numbers that it has already are not
     /// used again: what was written under them would be taken for told.
-    fn learn(&self, told: u64, settled: u64) -> Result<(), JournalError> {
+    fn learn(&self, progress: ReceiptProgress) -> Result<(), JournalError> {
+        let ReceiptProgress {
+            recorded,
+            settled,
+            charged,
+        } = progress;
         let mut state = self.state();
-        // A Redis that was emptied hears from the settlement how far it was.
-        if told.max(settled) >= state.next {
+        // A Redis that was emptied hears from the settlement, or from a backup, how far it was.
+        let told = recorded.max(settled).max(charged);
+        if told >= state.next {
             state.broken = true;
-            let (told, folder) = (told.max(settled), self.folder.clone());
+            let folder = self.folder.clone();
             return Err(JournalError::OldCopy { told, folder });
         }
-        state.told = Some(told);
+        state.told = Some(recorded);
         state.settled = state.settled.max(settled);
         Ok(())
     }

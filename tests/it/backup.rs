@@ -3,7 +3,8 @@
 use crate::{
     billing::{all_receipts, ask},
     cluster::{PATIENCE, run, text},
-    network::{Network, actor},
+    elastic::metric,
+    network::{Network, actor, free_port},
 };
 use serde_json::json;
 use streamsync_core::{Amount, Limits, Scope};
@@ -16,7 +17,10 @@ const DEPOSIT: u64 = 1_000_000_000;
 pub async fn restored() {
     let mut network = Network::secured().await;
     let config = network.folder().join("backup.toml");
-    std::fs::write(&config, "[backup]\nlook_s = 1\n").unwrap();
+    let metrics = format!("127.0.0.1:{}", free_port());
+    let settings = format!("[backup]\nlook_s = 1\n[router]\nmetrics_listen = \"{metrics}\"\n");
+    std::fs::write(&config, settings).unwrap();
+    let metrics = format!("http://{metrics}/metrics");
     let config = config.display().to_string();
     (0..3).for_each(|_| network.start_worker(&[]));
     network.start_router(&["--config", &config]).await;
@@ -75,6 +79,22 @@ pub async fn restored() {
 
     let (done, said) = backup(&["restore"]).await;
     assert!(!done && said.contains("Redis is not empty"), "{said}");
+    let (_, before) = backup(&["list"]).await;
+    network.redis.kill().await;
+    network.redis.restart().await;
+    // The router tells it of receipts again, and keeps no copy of what is left: somebody makes a key meanwhile.
+    let registry = network.registry().await;
+    eventually(PATIENCE, async || all_receipts(&registry).await.len() == 6).await;
+    network
+        .key("nobody", &[Scope::Query], Limits::default())
+        .await;
+    let failures = "streamsync_router_backup_failures_total";
+    eventually(PATIENCE, async || {
+        metric(&network, &metrics, failures).await >= Some(2.0)
+    })
+    .await;
+    let (_, after) = backup(&["list"]).await;
+    assert_eq!(before, after);
     network.routers[0].kill().await;
     network.redis.kill().await;
     network.redis.restart().await;
@@ -82,6 +102,7 @@ pub async fn restored() {
     assert!(!done && said.contains("no name of a backup"), "{said}");
     let (done, said) = backup(&["restore"]).await;
     assert!(done && said.contains("1 keys, 1 accounts"), "{said}");
+    assert!(said.contains("kept as redis-"), "{said}");
     network.routers[0].restart(&client).await;
     charged += query().await;
     let registry = network.registry().await;

@@ -272,7 +272,11 @@ pub async fn paid(built: Built) {
     money.network.redis.kill().await;
     money.network.redis.restart().await;
     eventually(PATIENCE, async || {
-        let (told, _) = registry.receipt_progress(router).await.unwrap_or_default();
+        let told = registry
+            .receipt_progress(router)
+            .await
+            .unwrap_or_default()
+            .recorded;
         told as usize == asked
     })
     .await;

@@ -4,7 +4,7 @@ use super::{Identity, Redis, Registry, config, credit::act};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::{collections::BTreeMap, time::Duration};
 use streamsync_core::{Amount, ApiKey, ClientId, KeyId, Salt, Scope, WorkerId};
-use streamsync_registry::{Debit, RestoreError, SettledReceipt};
+use streamsync_registry::{Debit, RegistryError, RestoreError, SettledReceipt};
 
 const LONG: Duration = Duration::from_secs(600);
 const DEPOSIT: u64 = 1_000_000;
@@ -226,4 +226,62 @@ pub async fn refused() {
             .unwrap()
     );
     assert!(registry.newest_act().await.unwrap().is_some());
+}
+
+/// A copy follows another of the same Redis, and not one of what it was before it was emptied or put back.
+pub async fn follows() {
+    let mut redis = Redis::start().await;
+    let registry = Registry::connect(&config(&redis)).await.unwrap();
+    let first = registry.back_up().await.unwrap();
+    assert!(first.is_empty() && first.lineage.is_some());
+    let put = registry.put_key(None, &key(1), &act("create-key")).await;
+    assert!(put.unwrap());
+    let second = registry.back_up().await.unwrap();
+    assert!(!second.is_empty());
+    assert!(second.follows(&first) && second.follows(&second));
+    assert!(!first.follows(&second), "an act is missing");
+
+    redis.kill().await;
+    redis.restart().await;
+    let registry = Registry::connect(&config(&redis)).await.unwrap();
+    let put = registry.put_key(None, &key(1), &act("create-key")).await;
+    assert!(put.unwrap());
+    let other = registry.back_up().await.unwrap();
+    assert!(!other.follows(&second), "it was emptied");
+    let mut earlier_version = second;
+    earlier_version.lineage = None;
+    assert!(other.follows(&earlier_version));
+}
+
+/// What is kept is of the latest format that has run; an earlier version does not start over it.
+pub async fn formats() {
+    let redis = Redis::start().await;
+    let format = async |value: Option<u32>| -> u32 {
+        let client = redis::Client::open(redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let name = "{streamsync}:format";
+        if let Some(value) = value {
+            let set = redis::cmd("SET").arg(name).arg(value).to_owned();
+            set.query_async::<()>(&mut connection).await.unwrap();
+        }
+        redis::cmd("GET")
+            .arg(name)
+            .query_async(&mut connection)
+            .await
+            .unwrap()
+    };
+    for before in [None, Some(0)] {
+        if let Some(before) = before {
+            format(Some(before)).await;
+        }
+        Registry::connect(&config(&redis)).await.unwrap();
+        assert_eq!(format(None).await, 1);
+    }
+    format(Some(2)).await;
+    let refused = Registry::connect(&config(&redis)).await.map(|_| ());
+    assert!(
+        matches!(refused, Err(RegistryError::Newer { found: 2, .. })),
+        "{refused:?}"
+    );
+    assert_eq!(format(None).await, 2);
 }

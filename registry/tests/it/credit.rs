@@ -122,7 +122,8 @@ pub async fn leases() {
             .unwrap(),
         2
     );
-    assert_eq!(registry.receipt_progress(router(1)).await.unwrap(), (2, 0));
+    let progress = registry.receipt_progress(router(1)).await.unwrap();
+    assert_eq!((progress.recorded, progress.settled), (2, 0));
     let balance = sound(registry.balance(&client).await.unwrap());
     assert_eq!((balance.spent, balance.leased), (Amount(65), Amount(335)));
     let filed = registry.receipts_of(&client, None, 10).await.unwrap();

@@ -53,6 +53,14 @@ fn main() -> ExitCode {
         backup::refused,
     );
     suite.test(
+        "a backup follows others of the same Redis only",
+        backup::follows,
+    );
+    suite.test(
+        "an earlier version does not start over a later format",
+        backup::formats,
+    );
+    suite.test(
         "an operator's grant is believed only with its signature",
         changes::grants,
     );

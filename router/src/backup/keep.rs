@@ -18,13 +18,20 @@ enum KeepError {
     Registry(#[from] RegistryError),
     #[error("could not keep a backup")]
     Backup(#[from] BackupError),
+    /// A copy of it would be taken for the newest of what was lost.
+    #[error(
+        "Redis is not what the backup {0} is of: it was emptied, put back to an earlier state, or another has \
+         taken its place. Stop the routers, empty it and put the backup back (`streamsync backup restore`), or \
+         keep what there is now (`streamsync backup create`)"
+    )]
+    Lost(String),
 }
 
-/// What the last copy was of.
+/// What the last copy was of, and when it was made by the router's monotonic clock.
 #[derive(Default)]
 struct Last {
     newest_act: Option<String>,
-    taken_ms: u64,
+    at: Option<Duration>,
 }
 
 /// Makes a copy soon after each administrative act, and from time to time, until told to stop. Any number
@@ -81,24 +88,35 @@ async fn keep(
     last: &mut Last,
 ) -> Result<(), KeepError> {
     let newest_act = registry.newest_act().await?;
-    let age_ms = router.clock().unix_millis().saturating_sub(last.taken_ms);
-    let is_old = age_ms >= config.every_s * 1_000;
+    let now = router.clock().monotonic();
+    let every = Duration::from_secs(config.every_s);
+    let is_old = last.at.is_none_or(|at| now.saturating_sub(at) >= every);
     if newest_act == last.newest_act && !is_old {
         return Ok(());
     }
     let backup = registry.back_up().await?;
-    // A Redis that has lost everything is no reason to let go of what there is.
-    let is_empty = backup.keys.is_empty() && backup.accounts.is_empty();
-    if !is_empty {
-        backups.write(&backup).await?;
-        backups.prune(config.keep, config.keep_days).await?;
-        metrics::counter!("streamsync_router_backups_total").increment(1);
-        metrics::gauge!("streamsync_router_last_backup_timestamp_seconds")
-            .set(backup.taken_ms as f64 / 1e3);
+    let before = backups.list().await?.pop();
+    if let Some(stored) = &before
+        && !backup.follows(&backups.read(stored).await?)
+    {
+        return Err(KeepError::Lost(stored.file()));
     }
+    let nothing_yet = before.is_none() && backup.is_empty();
+    let written = match nothing_yet {
+        true => None,
+        false => Some(backups.write(&backup).await?),
+    };
     *last = Last {
         newest_act: backup.newest_act,
-        taken_ms: backup.taken_ms,
+        at: Some(now),
     };
+    if let Some(written) = written {
+        metrics::counter!("streamsync_router_backups_total").increment(1);
+        metrics::gauge!("streamsync_router_last_backup_timestamp_seconds")
+            .set(written.taken_ms as f64 / 1e3);
+        backups
+            .prune(&written, config.keep, config.keep_days)
+            .await?;
+    }
     Ok(())
 }

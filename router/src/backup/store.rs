@@ -1,9 +1,10 @@
 //! Where copies lie: sealed, each under the time at which it was made.
 
+use serde::Deserialize;
 use std::io;
 use streamsync_access::{MasterSecrets, SealError};
 use streamsync_lake::{Lake, ObjectError};
-use streamsync_registry::RegistryBackup;
+use streamsync_registry::{BACKUP_FORMAT as FORMAT, RegistryBackup};
 
 /// The milliseconds of a UTC day.
 const DAY_MS: u64 = 86_400_000;
@@ -19,6 +20,12 @@ const MOST_BYTES: u64 = 4 << 30;
 pub struct Backups {
     lake: Lake,
     masters: MasterSecrets,
+}
+
+/// As much of a copy as every version understands.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
 }
 
 /// The name of a copy.
@@ -57,6 +64,16 @@ pub enum BackupError {
         name: String,
         /// Why.
         source: serde_json::Error,
+    },
+    /// A later version has made it.
+    #[error(
+        "the backup {name} has format {format}, and this version reads {FORMAT}: use a later one"
+    )]
+    Newer {
+        /// The object.
+        name: String,
+        /// Its format.
+        format: u32,
     },
     /// There is none of that name.
     #[error("there is no backup {0}; `streamsync backup list` names those that there are")]
@@ -144,13 +161,29 @@ impl Backups {
                 name: name.clone(),
                 source,
             })?;
-        serde_json::from_slice(&json).map_err(|source| BackupError::Json { name, source })
+        let unclear = |source| BackupError::Json {
+            name: name.clone(),
+            source,
+        };
+        // What a later one says otherwise need not be understood to tell that.
+        let Format { format } = serde_json::from_slice(&json).map_err(unclear)?;
+        if format > FORMAT {
+            return Err(BackupError::Newer { name, format });
+        }
+        serde_json::from_slice(&json).map_err(unclear)
     }
 
-    /// Deletes all but the newest ones and, for so many days, the last one of each: many changes of one
-    /// day, or a Redis that was begun anew, do not take away what was before. Returns how many it deleted.
-    pub async fn prune(&self, keep: usize, keep_days: u64) -> Result<usize, BackupError> {
-        let stored = self.list().await?;
+    /// Deletes all that are older than one, but for the newest of them and, for so many days, the last one
+    /// of each: many changes of one day do not take away what was before. Returns how many it deleted.
+    pub async fn prune(
+        &self,
+        newest: &StoredBackup,
+        keep: usize,
+        keep_days: u64,
+    ) -> Result<usize, BackupError> {
+        let mut stored = self.list().await?;
+        // One from the future is nobody's measure.
+        stored.retain(|stored| stored <= newest);
         let needless = needless(&stored, keep, keep_days);
         for old in &needless {
             self.lake.delete_object(&old.name()).await?;
@@ -178,8 +211,10 @@ fn needless(stored: &[StoredBackup], keep: usize, keep_days: u64) -> Vec<StoredB
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use streamsync_core::config::BucketConfig;
 
     #[test]
     fn the_newest_and_the_last_of_each_day_are_kept() {
@@ -199,6 +234,46 @@ mod tests {
         assert_eq!(needless(&stored, 9, 9), []);
         assert_eq!(needless(&stored[..1], 1, 0), []);
         assert_eq!(needless(&[], 1, 0), []);
+    }
+
+    #[tokio::test]
+    async fn what_is_from_the_future_is_neither_deleted_nor_a_measure() {
+        let bucket = BucketConfig {
+            url: "memory:///backups-of-the-future".to_owned(),
+            ..BucketConfig::default()
+        };
+        let lake = Lake::open(&bucket).unwrap();
+        let backups = Backups::new(lake.clone(), MasterSecrets::new([7; 32]));
+        let at = |day: u64| StoredBackup {
+            taken_ms: day * DAY_MS,
+        };
+        for day in [1, 2, 3, 900] {
+            let name = at(day).name();
+            lake.put_object_once(&name, "sealed".into()).await.unwrap();
+        }
+        assert_eq!(backups.prune(&at(3), 1, 1).await.unwrap(), 1);
+        assert_eq!(backups.list().await.unwrap(), [at(2), at(3), at(900)]);
+    }
+
+    #[tokio::test]
+    async fn a_later_format_is_told_whatever_else_it_says() {
+        let bucket = BucketConfig {
+            url: "memory:///backups-of-a-later-version".to_owned(),
+            ..BucketConfig::default()
+        };
+        let lake = Lake::open(&bucket).unwrap();
+        let masters = MasterSecrets::new([7; 32]);
+        let stored = StoredBackup { taken_ms: 5 };
+        let packed = zstd::encode_all(&br#"{"format":2,"everything":[]}"#[..], 1).unwrap();
+        let sealed = masters.seal(&stored.name(), &packed).unwrap();
+        lake.put_object_once(&stored.name(), sealed.into())
+            .await
+            .unwrap();
+        let read = Backups::new(lake, masters).read(&stored).await;
+        assert!(
+            matches!(read, Err(BackupError::Newer { format: 2, .. })),
+            "{read:?}"
+        );
     }
 
     #[test]
