@@ -12,8 +12,13 @@ use crate::{
 };
 use load::Routers;
 use pool::{Pool, Recipe};
-use scaler::Scaler;
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use scaler::{Running, Scaler};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 use streamsync_core::{
     Identity,
     clock::{Clock, SystemClock},
@@ -29,7 +34,7 @@ const BEYOND_DRAIN: Duration = Duration::from_secs(5);
 /// Flags of `streamsync autoscale`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  streamsync autoscale --min 1 --max 8 --routers http://127.0.0.1:9090/metrics \\
+  streamsync autoscale --min 1 --max 8 --host 10.0.0.5 --routers http://router:9090/metrics \\
       --bucket s3://lake --redis-url redis://redis --folder /var/lib/streamsync/workers \\
       --authority ca --operator operator.json
   streamsync autoscale --min 0 --max 4 --routers http://127.0.0.1:9090/metrics --bucket ./lake \\
@@ -46,6 +51,9 @@ pub struct Args {
     /// The most workers.
     #[arg(long, value_name = "COUNT")]
     max: Option<usize>,
+    /// The address of this machine where routers reach the workers, each on a port of its own.
+    #[arg(long, value_name = "ADDRESS", default_value_t = Ipv4Addr::LOCALHOST.into())]
+    host: IpAddr,
     /// Where a router's metrics are; may be given several times.
     #[arg(long = "routers", value_name = "URL")]
     routers: Vec<Url>,
@@ -109,12 +117,20 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
                 .into(),
         );
     }
-    let authority = match (&args.authority, config.tls.insecure_no_tls) {
-        (Some(folder), false) => Some(Authority::open(folder)?),
-        (None, true) => None,
+    if args.host.is_unspecified() {
+        return Err(format!(
+            "--host {} is no address that routers could reach: give one that this machine has",
+            args.host
+        )
+        .into());
+    }
+    match (&args.authority, config.tls.insecure_no_tls) {
+        (Some(folder), false) => drop(Authority::open(folder)?),
+        (None, true) => {}
         _ => return Err("give either --authority FOLDER or --insecure-no-tls".into()),
-    };
+    }
     let telemetry = streamsync_telemetry::start(&config.telemetry, "autoscale")?;
+    streamsync_telemetry::expect_memory(serve::EXPECTED_MEMORY);
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
     std::fs::create_dir_all(&args.folder)
@@ -123,8 +139,10 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         operator: args.operator.as_deref().map(Identity::read).transpose()?,
         settings: args.settings,
         more: args.worker,
+        host: args.host,
         folder: args.folder,
-        authority,
+        authority: args.authority,
+        drain: Duration::from_millis(config.worker.drain_ms) + BEYOND_DRAIN,
     };
     let observed = serve::observed(
         scaling.metrics_listen,
@@ -150,31 +168,32 @@ async fn scale(config: &Config, recipe: Recipe, stop: &CancellationToken) -> Res
     let mut pool = Pool::new(recipe, clock.monotonic());
     let mut turns = tokio::time::interval(Duration::from_millis(config.autoscale.every_ms));
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut wanted = config.autoscale.min;
-    let scaled = loop {
+    let mut before = config.autoscale.min;
+    loop {
         tokio::select! {
-            () = stop.cancelled() => break Ok(()),
+            () = stop.cancelled() => break,
             _ = turns.tick() => {}
         }
-        if let Some(load) = routers.load().await {
-            let now_wanted = scaler.wanted(clock.monotonic(), load, pool.running());
-            if now_wanted != wanted {
-                tracing::info!(
-                    wanted = now_wanted,
-                    before = wanted,
-                    queries = load.queries,
-                    queue_p95 = ?load.queue_p95,
-                    "another number of workers is wanted"
-                );
-            }
-            wanted = now_wanted;
-            metrics::gauge!("streamsync_autoscale_wanted").set(wanted as f64);
+        let load = routers.load().await;
+        let now = clock.monotonic();
+        let running = Running {
+            all: pool.running(),
+            seasoned: pool.seasoned(now),
+        };
+        let wanted = scaler.wanted(now, load, running);
+        if wanted != before {
+            tracing::info!(
+                wanted,
+                before,
+                queries = load.queries,
+                queue_p95 = ?load.queue_p95,
+                "another number of workers is wanted"
+            );
         }
-        if let Err(failure) = pool.scale(wanted, clock.monotonic()) {
-            break Err(failure);
-        }
-    };
-    let drain = Duration::from_millis(config.worker.drain_ms) + BEYOND_DRAIN;
-    pool.stop(drain).await;
-    scaled
+        before = wanted;
+        metrics::gauge!("streamsync_autoscale_wanted").set(wanted as f64);
+        pool.scale(wanted, now);
+    }
+    pool.stop().await;
+    Ok(())
 }

@@ -39,13 +39,19 @@ pub enum CertsCommand {
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
     },
-    /// Replace the authority. Certificates of the old one hold until it is done again with
-    /// --drop-old: issue all of them anew in between.
+    /// Replace the authority. Certificates of the old one hold on until it is dropped: give everyone the new
+    /// `ca.pem`, then issue all certificates anew.
+    #[command(after_help = "Example:
+  streamsync certs rotate --authority ca
+  cp ca/ca.pem router-tls/                             # and to all others: from now on they trust both
+  streamsync certs issue --authority ca --out router-tls
+  streamsync certs rotate --authority ca --drop-old    # once all certificates are of the new one
+  cp ca/ca.pem router-tls/                             # and to all others: the old ones hold no longer")]
     Rotate {
         /// The folder of the authority.
         #[arg(long, value_name = "FOLDER")]
         authority: PathBuf,
-        /// Trust the old authority no longer.
+        /// Make no new authority, but trust the earlier ones no longer.
         #[arg(long)]
         drop_old: bool,
     },
@@ -82,11 +88,20 @@ pub fn run(command: &CertsCommand) -> Result<ExitCode, Failure> {
             authority,
             drop_old,
         } => {
-            Authority::open(authority)?.rotate(now, !drop_old)?;
-            println!(
-                "the authority in {} is new; issue all certificates anew",
-                authority.display()
-            );
+            let present = Authority::open(authority)?;
+            let folder = authority.display();
+            if *drop_old {
+                present.drop_earlier()?;
+                println!(
+                    "ca.pem in {folder} trusts no earlier authority any more; give it to everyone"
+                );
+            } else {
+                present.rotate(now)?;
+                println!(
+                    "the authority in {folder} is new; give its ca.pem to everyone, then issue all \
+                     certificates anew"
+                );
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use streamsync_telemetry::Metrics;
 use streamsync_tls::Credentials;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, stdin},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
     sync::Semaphore,
@@ -26,6 +26,9 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
 /// How long is waited after a connection could not be accepted: there are too many open files.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// More memory than routers, settlements and autoscalers take with default settings.
+pub const EXPECTED_MEMORY: u64 = 3 << 29;
 
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
@@ -207,9 +210,10 @@ pub fn stop_on_signals(stop: CancellationToken) -> Result<(), ServeError> {
 
 /// Cancels the token when standard input ends: when the process that started this one is gone.
 pub fn stop_with_stdin(stop: CancellationToken) {
-    tokio::spawn(async move {
-        let mut byte = [0];
-        while stdin().read(&mut byte).await.is_ok_and(|read| read > 0) {}
+    // A thread of its own that nobody waits for. One of the runtime's would keep a process that ends for
+    // another reason alive until its input ends as well.
+    std::thread::spawn(move || {
+        let _ended = io::copy(&mut io::stdin().lock(), &mut io::sink());
         stop.cancel();
     });
 }

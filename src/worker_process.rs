@@ -4,6 +4,7 @@ use crate::{Failure, settings::Settings};
 use rand::Rng;
 use std::{
     io,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -84,20 +85,25 @@ impl WorkerFiles {
 
 /// A worker in a process of its own. It ends by itself when this process does, as its standard input ends
 /// with it.
-pub struct WorkerProcess(Child);
+pub struct WorkerProcess {
+    child: Child,
+    killed: bool,
+}
 
 impl WorkerProcess {
-    /// Starts one on a free port of the loopback interface, with more flags than are needed.
+    /// Starts one on a free port of an address of this machine, with more flags than are needed.
     pub fn start(
         settings: &Settings,
         files: &WorkerFiles,
+        host: IpAddr,
         more: &[String],
     ) -> Result<Self, Failure> {
         let program = std::env::current_exe()?;
         let mut command = Command::new(&program);
         command.args(["worker", "--stop-with-stdin"]);
         if !more.iter().any(|flag| flag.starts_with("--listen")) {
-            command.args(["--listen", "127.0.0.1:0"]);
+            let listen = SocketAddr::new(host, 0).to_string();
+            command.args(["--listen", &listen]);
         }
         command.arg("--keypair").arg(&files.keypair);
         match &files.tls {
@@ -133,22 +139,34 @@ impl WorkerProcess {
                 program: program.display().to_string(),
                 source,
             })?;
-        Ok(Self(child))
+        Ok(Self {
+            child,
+            killed: false,
+        })
     }
 
     /// Tells it to take no more queries, to end those that it has, and then itself.
     pub fn drain(&mut self) {
-        drop(self.0.stdin.take());
+        drop(self.child.stdin.take());
     }
 
-    /// Whether it has ended.
-    pub fn has_ended(&mut self) -> bool {
-        !matches!(self.0.try_wait(), Ok(None))
+    /// How it has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<String> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(status.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Ends it at once. True the first time.
+    pub fn kill(&mut self) -> bool {
+        !std::mem::replace(&mut self.killed, true) && self.child.start_kill().is_ok()
     }
 
     /// Waits until it has ended.
     pub async fn ended(&mut self) {
-        if let Err(error) = self.0.wait().await {
+        if let Err(error) = self.child.wait().await {
             tracing::warn!(%error, "could not wait for a worker");
         }
     }

@@ -2,9 +2,11 @@
 
 use super::scaler::Load;
 use crate::Failure;
+use futures::future::join_all;
 use prometheus_parse::{HistogramCount, Scrape, Value};
 use reqwest::Client;
-use std::{collections::HashMap, io, time::Duration};
+use std::{io, time::Duration};
+use streamsync_core::with_causes;
 use url::Url;
 
 /// Queries at a router, in each state.
@@ -14,12 +16,25 @@ const QUEUED: &str = "streamsync_router_worker_queue_seconds";
 /// How long a router may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Queries by what came of them.
+const ASKED: &str = "streamsync_router_queries_total";
+/// Whether a router reaches what it stands on.
+const REACHES: &str = "streamsync_router_reaches";
+
 /// The routers that are looked at.
 pub struct Routers {
     client: Client,
-    urls: Vec<Url>,
-    /// What the histogram of each had counted when it was looked at last.
-    counted: HashMap<Url, Vec<HistogramCount>>,
+    routers: Vec<Router>,
+}
+
+/// One of them, and what it had counted when it was looked at last.
+struct Router {
+    url: Url,
+    queued: Vec<HistogramCount>,
+    /// `None` before it was looked at.
+    asked: Option<f64>,
+    /// Whether it could be looked at, and said that it knows who lives.
+    well: bool,
 }
 
 impl Routers {
@@ -27,52 +42,111 @@ impl Routers {
     pub fn new(urls: Vec<Url>) -> Result<Self, Failure> {
         Ok(Self {
             client: Client::builder().no_proxy().timeout(PATIENCE).build()?,
-            urls,
-            counted: HashMap::new(),
+            routers: urls.into_iter().map(Router::new).collect(),
         })
     }
 
-    /// What there is to do, since it was looked at last. `None` if a router did not answer: who decided
-    /// by what the others say would send away the workers of that one.
-    pub async fn load(&mut self) -> Option<Load> {
-        let mut queries = 0.0;
+    /// What there is to do, since it was looked at last. It is less than all where a router did not answer,
+    /// or does not know which workers live: who went by that would send away those that it needs.
+    pub async fn load(&mut self) -> Load {
+        let scrapes = self
+            .routers
+            .iter()
+            .map(|router| scrape(&self.client, &router.url));
+        let scrapes = join_all(scrapes).await;
+        let mut load = Load {
+            complete: true,
+            ..Load::default()
+        };
         let mut queued: Vec<HistogramCount> = Vec::new();
-        for url in self.urls.clone() {
-            let scrape = match self.scrape(&url).await {
-                Ok(scrape) => scrape,
-                Err(error) => {
-                    tracing::warn!(%url, %error, "could not look at a router; no worker is sent away");
-                    return None;
-                }
+        for (router, scrape) in self.routers.iter_mut().zip(scrapes) {
+            let well = match scrape {
+                Ok(scrape) => router.take(&scrape, &mut load, &mut queued),
+                Err(error) => Err(with_causes(error.as_ref())),
             };
-            for sample in scrape.samples {
-                match sample.value {
-                    Value::Gauge(value) if sample.metric == QUERIES => queries += value,
-                    Value::Histogram(counts) if sample.metric == QUEUED => {
-                        let before = self.counted.insert(url.clone(), counts.clone());
-                        add(&mut queued, &since(before.as_deref(), &counts));
-                    }
-                    _ => {}
+            load.complete &= well.is_ok();
+            router.tell(well);
+        }
+        load.queue_p95 = quantile(&queued, 0.95);
+        load
+    }
+}
+
+async fn scrape(client: &Client, url: &Url) -> Result<Scrape, Failure> {
+    let response = client.get(url.clone()).send().await?;
+    let text = response.error_for_status()?.text().await?;
+    Ok(parse(&text)?)
+}
+
+fn parse(text: &str) -> io::Result<Scrape> {
+    Scrape::parse(text.lines().map(|line| Ok(line.to_owned())))
+}
+
+impl Router {
+    fn new(url: Url) -> Self {
+        Self {
+            url,
+            queued: Vec::new(),
+            asked: None,
+            well: true,
+        }
+    }
+
+    /// Adds what it says to what others have said; an error if it does not know which workers live.
+    fn take(
+        &mut self,
+        scrape: &Scrape,
+        load: &mut Load,
+        queued: &mut Vec<HistogramCount>,
+    ) -> Result<(), String> {
+        let mut asked = 0.0;
+        let mut known = Ok(());
+        for sample in &scrape.samples {
+            let label = |name, value| sample.labels.get(name) == Some(value);
+            match &sample.value {
+                Value::Gauge(value) if sample.metric == QUERIES => load.queries += value,
+                Value::Gauge(value)
+                    if sample.metric == REACHES && *value == 0.0 && label("what", "registry") =>
+                {
+                    known = Err("it does not reach the registry".to_owned());
                 }
+                // Who is refused for what he asks needs no worker.
+                Value::Counter(count) if sample.metric == ASKED && !label("result", "refused") => {
+                    asked += count;
+                }
+                Value::Histogram(counts) if sample.metric == QUEUED => {
+                    add(queued, &since(&self.queued, counts));
+                    self.queued.clone_from(counts);
+                }
+                _ => {}
             }
         }
-        Some(Load {
-            queries,
-            queue_p95: quantile(&queued, 0.95),
-        })
+        load.asked |= match self.asked {
+            None => false,
+            // One that has begun anew has counted less.
+            Some(before) if asked < before => asked > 0.0,
+            Some(before) => asked > before,
+        };
+        self.asked = Some(asked);
+        known
     }
 
-    async fn scrape(&self, url: &Url) -> Result<Scrape, Failure> {
-        let response = self.client.get(url.clone()).send().await?;
-        let text = response.error_for_status()?.text().await?;
-        let lines = text.lines().map(|line| io::Result::Ok(line.to_owned()));
-        Ok(Scrape::parse(lines)?)
+    /// Logs when it is well no longer, and when it is again.
+    fn tell(&mut self, well: Result<(), String>) {
+        let url = &self.url;
+        match &well {
+            Err(why) if self.well => {
+                tracing::warn!(%url, why, "no worker is sent away until this router is well");
+            }
+            Ok(()) if !self.well => tracing::info!(%url, "the router is well again"),
+            _ => {}
+        }
+        self.well = well.is_ok();
     }
 }
 
 /// What was counted since, in each bucket. A router that has begun anew has counted less.
-fn since(before: Option<&[HistogramCount]>, now: &[HistogramCount]) -> Vec<HistogramCount> {
-    let before = before.unwrap_or_default();
+fn since(before: &[HistogramCount], now: &[HistogramCount]) -> Vec<HistogramCount> {
     let again = before
         .iter()
         .zip(now)
@@ -141,14 +215,47 @@ mod tests {
     fn a_quantile_is_that_of_what_came_since() {
         let before = buckets([100.0, 100.0, 100.0, 100.0]);
         let now = buckets([110.0, 120.0, 120.0, 120.0]);
-        let p75 = quantile(&since(Some(&before), &now), 0.75).unwrap();
+        let p75 = quantile(&since(&before, &now), 0.75).unwrap();
         assert_eq!(p75, Duration::from_micros(5_500));
-        assert_eq!(quantile(&since(Some(&now), &now), 0.95), None);
+        assert_eq!(quantile(&since(&now, &now), 0.95), None);
         let anew = buckets([0.0, 0.0, 4.0, 4.0]);
-        let p50 = quantile(&since(Some(&now), &anew), 0.5).unwrap();
+        let p50 = quantile(&since(&now, &anew), 0.5).unwrap();
         assert_eq!(p50, Duration::from_millis(55));
         let longest = buckets([0.0, 0.0, 0.0, 7.0]);
         assert_eq!(quantile(&longest, 0.95), Some(Duration::from_millis(100)));
+    }
+
+    /// What a router says that has answered and failed so often, and reaches the registry or not.
+    fn said(answered: u32, failed: u32, reaches: u32) -> Scrape {
+        let text = format!(
+            "# TYPE streamsync_router_queries gauge\n\
+             streamsync_router_queries{{state=\"racing\"}} 2\n\
+             streamsync_router_queries{{state=\"unstaffed\"}} 1\n\
+             # TYPE streamsync_router_queries_total counter\n\
+             streamsync_router_queries_total{{result=\"answered\",problem=\"none\"}} {answered}\n\
+             streamsync_router_queries_total{{result=\"failed\",problem=\"too-few-workers\"}} {failed}\n\
+             streamsync_router_queries_total{{result=\"refused\",problem=\"unparsable\"}} 1{failed}\n\
+             # TYPE streamsync_router_reaches gauge\n\
+             streamsync_router_reaches{{what=\"registry\"}} {reaches}\n"
+        );
+        parse(&text).unwrap()
+    }
+
+    #[test]
+    fn a_query_that_was_over_before_anybody_looked_was_asked() {
+        let mut router = Router::new("http://127.0.0.1:1/metrics".parse().unwrap());
+        let mut take = |scrape: Scrape| {
+            let mut load = Load::default();
+            let known = router.take(&scrape, &mut load, &mut Vec::new());
+            assert_eq!(load.queries, 3.0);
+            (load.asked, known.is_ok())
+        };
+        assert_eq!(take(said(5, 1, 1)), (false, true), "who knows when");
+        assert_eq!(take(said(5, 2, 1)), (true, true));
+        assert_eq!(take(said(5, 2, 1)), (false, true));
+        assert_eq!(take(said(6, 2, 0)), (true, false));
+        assert_eq!(take(said(1, 0, 1)), (true, true), "it has begun anew");
+        assert_eq!(take(said(1, 0, 1)), (false, true));
     }
 
     #[test]

@@ -5,7 +5,13 @@ use crate::{
     settings::Settings,
     worker_process::{WorkerFiles, WorkerProcess},
 };
-use std::{io, net::TcpListener, path::Path, process::Stdio, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 use streamsync_tls::Authority;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -98,7 +104,7 @@ impl Workers {
     ) -> Result<Self, Failure> {
         let start = |number| {
             let files = WorkerFiles::make(folder, number, Some(authority), None)?;
-            WorkerProcess::start(settings, &files, &[])
+            WorkerProcess::start(settings, &files, Ipv4Addr::LOCALHOST.into(), &[])
         };
         Ok(Self((0..count).map(start).collect::<Result<_, _>>()?))
     }

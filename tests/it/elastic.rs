@@ -19,7 +19,7 @@ use tokio::process::Child;
 const SQL: &str = "select count(*) as n from transactions a, transactions b where a.slot = b.slot";
 
 /// A metric of a process, summed over its labels.
-async fn metric(network: &Network, url: &str, name: &str) -> Option<f64> {
+pub async fn metric(network: &Network, url: &str, name: &str) -> Option<f64> {
     let text = network
         .client
         .get(url)
@@ -34,11 +34,13 @@ async fn metric(network: &Network, url: &str, name: &str) -> Option<f64> {
     Some(values.sum())
 }
 
-/// Starts a router that lets queries wait for workers, and returns where its metrics are.
-async fn patient_router(network: &mut Network) -> String {
+/// Starts a router that lets queries wait so long for workers, and returns where its metrics are.
+async fn router(network: &mut Network, await_workers_ms: u64) -> String {
     let metrics = format!("127.0.0.1:{}", free_port());
-    let config = network.folder().join("patient.toml");
-    let settings = format!("[router]\nawait_workers_ms = 60000\nmetrics_listen = \"{metrics}\"\n");
+    let config = network.folder().join("router.toml");
+    let settings = format!(
+        "[router]\nawait_workers_ms = {await_workers_ms}\nmetrics_listen = \"{metrics}\"\n"
+    );
     std::fs::write(&config, settings).unwrap();
     let config = config.display().to_string();
     network.start_router(&["--config", &config]).await;
@@ -48,7 +50,7 @@ async fn patient_router(network: &mut Network) -> String {
 /// Without workers a query waits for them, and not beyond its deadline.
 pub async fn awaited() {
     let mut network = Network::synthetic().await;
-    let metrics = patient_router(&mut network).await;
+    let metrics = router(&mut network, 60_000).await;
     let body = json!({ "sql": "select 41 + 1 as n", "deadline_ms": 300 });
     let refused = network.ask(0, body).await.unwrap();
     assert_eq!(refused.status(), 503);
@@ -90,13 +92,13 @@ pub async fn awaited() {
     assert_eq!(answer["rows"], json!([{ "n": 42 }]));
 }
 
-fn autoscale(network: &Network, routers: &str, metrics: &str) -> Child {
+fn autoscale(network: &Network, min: &str, routers: &str, metrics: &str) -> Child {
     let config = network.folder().join("autoscale.toml");
     let settings =
         "[autoscale]\nevery_ms = 200\ndown_after_ms = 3000\n[worker]\nmemory_bytes = 134217728\n";
     std::fs::write(&config, settings).unwrap();
     let mut command = streamsync();
-    command.args(["autoscale", "--min", "0", "--max", "5", "--insecure-no-tls"]);
+    command.args(["autoscale", "--min", min, "--max", "5", "--insecure-no-tls"]);
     command.args(["--queries-per-worker", "3", "--routers", routers]);
     command.args([
         "--metrics-listen",
@@ -117,10 +119,10 @@ fn autoscale(network: &Network, routers: &str, metrics: &str) -> Child {
 /// answered, and rightly.
 pub async fn ramp() {
     let mut network = Network::synthetic().await;
-    let routers = patient_router(&mut network).await;
+    let routers = router(&mut network, 60_000).await;
     let address = format!("127.0.0.1:{}", free_port());
     let metrics = format!("http://{address}/metrics");
-    let mut scaler = autoscale(&network, &routers, &address);
+    let mut scaler = autoscale(&network, "0", &routers, &address);
     let running = async || {
         metric(
             &network,
@@ -199,4 +201,57 @@ pub async fn ramp() {
     network.await_healthy(0, 3).await;
     scaler.kill().await.unwrap();
     network.await_healthy(0, 0).await;
+}
+
+/// Any process that was started by another.
+fn child_of(parent: u32) -> String {
+    let parent = format!("PPid:\t{parent}");
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut children = processes.filter(|process| {
+        let status = std::fs::read_to_string(process.path().join("status")).unwrap_or_default();
+        status.lines().any(|line| line == parent)
+    });
+    let child = children.next().expect("a child");
+    child.file_name().into_string().unwrap()
+}
+
+/// One worker is no quorum: whoever asks brings the others, though nobody waits for them. And whoever is
+/// killed is replaced.
+pub async fn replaced() {
+    let mut network = Network::synthetic().await;
+    let routers = router(&mut network, 0).await;
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut scaler = autoscale(&network, "1", &routers, &address);
+    network.await_healthy(0, 1).await;
+    let answered = async || {
+        let body = json!({ "sql": "select 41 + 1 as n" });
+        network.ask(0, body).await.unwrap().status() == 200
+    };
+    assert!(!answered().await);
+    eventually(PATIENCE, answered).await;
+
+    let victim = child_of(scaler.id().unwrap());
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-KILL", &victim]).status().unwrap().success());
+    let metrics = format!("http://{address}/metrics");
+    eventually(PATIENCE, async || {
+        let started = metric(&network, &metrics, "streamsync_autoscale_started_total").await;
+        answered().await && started >= Some(4.0)
+    })
+    .await;
+    scaler.kill().await.unwrap();
+}
+
+/// A worker that cannot do its work says so and ends, though whoever started it is still there.
+pub async fn ends() {
+    let network = Network::synthetic().await;
+    let mut command = streamsync();
+    command.args(["worker", "--stop-with-stdin", "--insecure-no-tls"]);
+    command.args(["--redis-url", "redis://127.0.0.1:1"]);
+    command.arg("--bucket").arg(network.folder().join("lake"));
+    let mut worker = command.stdin(Stdio::piped()).spawn().unwrap();
+    let input = worker.stdin.take();
+    let ended = tokio::time::timeout(PATIENCE, worker.wait()).await;
+    assert!(!ended.unwrap().unwrap().success());
+    drop(input);
 }

@@ -147,6 +147,14 @@ fn main() -> std::process::ExitCode {
         "what Redis has lost comes back from the bucket",
         backup::restored,
     );
+    suite.test(
+        "a quorum comes when somebody asks, and who dies is replaced",
+        elastic::replaced,
+    );
+    suite.test(
+        "a worker that cannot work ends, whoever started it",
+        elastic::ends,
+    );
     suite.test("queries wait for workers to come", elastic::awaited);
     suite.test(
         "workers come and go with the load, and no query is lost",

@@ -35,6 +35,12 @@ pub enum AuthorityError {
     /// There is an authority already.
     #[error("there is an authority in {path} already; `streamsync certs rotate` replaces it", path = .0.display())]
     Exists(PathBuf),
+    /// Only this authority is trusted as it is.
+    #[error(
+        "no earlier authority is trusted by {path}: `streamsync certs rotate` makes a new one, and once all \
+         certificates are issued anew, --drop-old drops the old one", path = .0.display()
+    )]
+    NoEarlier(PathBuf),
     /// A certificate could not be made.
     #[error("could not make a certificate")]
     Make(#[from] rcgen::Error),
@@ -58,11 +64,17 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
-const CERTIFICATE: &str = "ca.pem";
+const CERTIFICATE: &str = Authority::CERTIFICATE;
+/// How a certificate ends in a file of several.
+const END: &str = "-----END CERTIFICATE-----";
 const KEY: &str = "ca.key";
 pub(crate) const IDENTITY: &str = "identity.pem";
 
 impl Authority {
+    /// The file of its folder that everyone gets: its certificate, and behind it those of earlier ones that
+    /// are still trusted.
+    pub const CERTIFICATE: &str = "ca.pem";
+
     /// Makes an authority in a folder that has none, at a moment in seconds since 1970.
     pub fn init(folder: &Path, now_s: u64) -> Result<Self, AuthorityError> {
         fs::create_dir_all(folder).map_err(failed("create", folder))?;
@@ -104,12 +116,28 @@ impl Authority {
         })
     }
 
-    /// Puts a new authority in the place of this one. Certificates of the old one are trusted until
-    /// `keep_old` is false and everyone has the new `ca.pem`.
-    pub fn rotate(self, now_s: u64, keep_old: bool) -> Result<Self, AuthorityError> {
+    /// Puts a new authority in the place of this one. Certificates of the old one are trusted by whoever
+    /// has the new `ca.pem`, until [`drop_earlier`](Self::drop_earlier).
+    pub fn rotate(self, now_s: u64) -> Result<Self, AuthorityError> {
+        let old = self.trusted()?;
+        Self::make(&self.folder, now_s, &old)
+    }
+
+    /// Trusts no authority any more that was in the place of this one earlier.
+    pub fn drop_earlier(&self) -> Result<(), AuthorityError> {
+        let all = self.trusted()?;
+        let end = all.find(END).map_or(all.len(), |end| end + END.len());
+        let (own, earlier) = all.split_at(end);
+        if !earlier.contains(END) {
+            return Err(AuthorityError::NoEarlier(self.folder.clone()));
+        }
+        replace(&self.folder.join(CERTIFICATE), &format!("{own}\n"), 0o644)
+    }
+
+    /// All certificates that are trusted, its own first.
+    fn trusted(&self) -> Result<String, AuthorityError> {
         let path = self.folder.join(CERTIFICATE);
-        let old = fs::read_to_string(&path).map_err(failed("read", &path))?;
-        Self::make(&self.folder, now_s, if keep_old { &old } else { "" })
+        fs::read_to_string(&path).map_err(failed("read", &path))
     }
 
     /// Issues a certificate into a folder, with the authority's own beside it: what a router or a
@@ -142,10 +170,8 @@ impl Authority {
         params.extended_key_usages = vec![usage];
         hold(&mut params, now_s, holds)?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        let own = self.folder.join(CERTIFICATE);
-        let authorities = fs::read_to_string(&own).map_err(failed("read", &own))?;
         if folder != self.folder {
-            replace(&folder.join(CERTIFICATE), &authorities, 0o644)?;
+            replace(&folder.join(CERTIFICATE), &self.trusted()?, 0o644)?;
         }
         let identity = certificate.pem() + &key.serialize_pem();
         replace(&folder.join(IDENTITY), &identity, 0o600)

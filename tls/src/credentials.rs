@@ -343,6 +343,7 @@ mod tests {
         let pki = Pki::new();
         let worker_folder = pki.issue("worker", Subject::Worker(worker(1)), now(), DAY);
         let router_folder = pki.issue("router", Subject::Router, now(), DAY);
+        let old_folder = pki.issue("old-router", Subject::Router, now(), DAY);
         let server = Credentials::load(&worker_folder).unwrap();
         let router = Credentials::load(&router_folder).unwrap();
         let stop = CancellationToken::new();
@@ -352,7 +353,7 @@ mod tests {
         let before = Arc::as_ptr(&router.configs.load().client);
 
         let Pki { folder, authority } = pki;
-        let authority = authority.rotate(now(), true).unwrap();
+        let authority = authority.rotate(now()).unwrap();
         authority
             .issue(Subject::Router, &router_folder, now(), DAY)
             .unwrap();
@@ -368,6 +369,29 @@ mod tests {
         while Arc::as_ptr(&server.configs.load().server) == before {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        assert_eq!(talk(&server, &router, worker(1)).await.unwrap(), 42);
+
+        // A router of before is known until the old authority is dropped.
+        std::fs::copy(
+            worker_folder.join(Authority::CERTIFICATE),
+            old_folder.join(Authority::CERTIFICATE),
+        )
+        .unwrap();
+        let old = Credentials::load(&old_folder).unwrap();
+        assert_eq!(talk(&server, &old, worker(1)).await.unwrap(), 42);
+        authority.drop_earlier().unwrap();
+        assert!(matches!(
+            authority.drop_earlier(),
+            Err(crate::AuthorityError::NoEarlier(_))
+        ));
+        let before = Arc::as_ptr(&server.configs.load().server);
+        authority
+            .issue(Subject::Worker(worker(1)), &worker_folder, now(), DAY)
+            .unwrap();
+        while Arc::as_ptr(&server.configs.load().server) == before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(talk(&server, &old, worker(1)).await.is_err());
         assert_eq!(talk(&server, &router, worker(1)).await.unwrap(), 42);
 
         // What cannot be used changes nothing.
