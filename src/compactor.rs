@@ -10,7 +10,10 @@ use bar::Bar;
 use clap::Subcommand;
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use streamsync_compactor::{Claims, Compactor, Observer, Silent, TablePlan, TableStatus};
-use streamsync_core::{clock::SystemClock, config::Config};
+use streamsync_core::{
+    clock::SystemClock,
+    config::{CompactorConfig, Config},
+};
 use streamsync_lake::Lake;
 use streamsync_registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -108,6 +111,13 @@ async fn work(args: WorkArgs, forever: bool) -> Result<ExitCode, Failure> {
         flag("compactor.promise_s", args.promise),
     ])?;
     let telemetry = streamsync_telemetry::start(&config.telemetry, "compactor")?;
+    // What sorts has its memory; files are read and written beside it.
+    let CompactorConfig {
+        memory_bytes,
+        target_file_bytes,
+        ..
+    } = &config.compactor;
+    streamsync_telemetry::expect_memory(memory_bytes + memory_bytes / 2 + 4 * target_file_bytes);
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
     let claims = if args.alone {

@@ -66,7 +66,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         Ok(registry) => {
             tell("Redis", Finding::Good(config.redis.url.to_string()));
             tell("clock", found(clock(&registry).await));
-            tell("workers", found(workers(&registry).await));
+            tell("workers", workers(&registry, &config).await);
         }
     }
     tell("certificates", certificates(&config));
@@ -121,8 +121,14 @@ async fn clock(registry: &Registry) -> Result<String, Failure> {
     Ok(format!("within {skew:?} of Redis"))
 }
 
-async fn workers(registry: &Registry) -> Result<String, Failure> {
-    let workers = registry.workers().await?;
+async fn workers(registry: &Registry, config: &Config) -> Finding {
+    let workers = match registry.workers().await {
+        Ok(workers) => workers,
+        Err(error) => return Finding::Bad(with_causes(&error)),
+    };
+    if workers.is_empty() {
+        return Finding::Absent("none lives; who asks has to wait until some are started");
+    }
     let mut versions: BTreeMap<&str, usize> = BTreeMap::new();
     for worker in &workers {
         *versions.entry(&worker.heartbeat.version).or_default() += 1;
@@ -130,15 +136,18 @@ async fn workers(registry: &Registry) -> Result<String, Failure> {
     let healthy = workers
         .iter()
         .filter(|worker| worker.health() == Health::Healthy);
-    let (healthy, all) = (healthy.count(), workers.len());
+    let (healthy, all, quorum) = (healthy.count(), workers.len(), config.race.quorum());
     let versions: Vec<String> = versions
         .iter()
         .map(|(version, count)| format!("{count} of {version}"))
         .collect();
-    Ok(format!(
-        "{healthy} of {all} healthy; {}",
-        versions.join(", ")
-    ))
+    let said = format!("{healthy} of {all} healthy; {}", versions.join(", "));
+    if healthy < quorum {
+        return Finding::Bad(format!(
+            "{said}: an answer takes {quorum} that agree; look into the logs of the others, or start more"
+        ));
+    }
+    Finding::Good(said)
 }
 
 fn certificates(config: &Config) -> Finding {
@@ -167,8 +176,9 @@ fn expiry(folder: &Path, credentials: &Credentials) -> Finding {
         false => "does not hold any more".to_owned(),
     };
     Finding::Bad(format!(
-        "{folder} {state}: issue another into it with `streamsync certs issue --out {folder}`; it is taken \
-         up without a restart"
+        "{folder} {state}: where the authority is, issue another into it with `streamsync certs issue \
+         --authority FOLDER --out {folder}` if it is a router's, and with `--worker ID` besides if it is \
+         that worker's; it is taken up without a restart"
     ))
 }
 

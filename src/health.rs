@@ -3,6 +3,7 @@
 use crate::Failure;
 use reqwest::Client;
 use std::{process::ExitCode, time::Duration};
+use streamsync_core::with_causes;
 use url::Url;
 
 /// Flags of `streamsync health`.
@@ -24,7 +25,10 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         .timeout(Duration::from_millis(args.timeout))
         .build()?;
     let response = client.get(args.url.clone()).send().await;
-    let response = response.map_err(|error| format!("could not ask {}: {error}", args.url))?;
+    let response = response.map_err(|error| {
+        let why = with_causes(&error.without_url());
+        format!("could not ask {}: {why}", args.url)
+    })?;
     let status = response.status();
     print!("{}", response.text().await?);
     match status.is_success() {

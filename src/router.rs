@@ -77,6 +77,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let flags = [args.race.flags(), args.auth.flags(), args.tls.flags()];
     let config = args.settings.load(flags.concat())?;
     let telemetry = streamsync_telemetry::start(&config.telemetry, "router")?;
+    streamsync_telemetry::expect_memory(serve::EXPECTED_MEMORY);
     let stop = CancellationToken::new();
     serve::stop_on_signals(stop.clone())?;
     let (listener, address) = serve::listen(config.router.listen).await?;

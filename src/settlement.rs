@@ -127,6 +127,7 @@ async fn work(args: WorkArgs, forever: bool) -> Result<ExitCode, Failure> {
         flag("settlement.claim", args.no_claim.then_some(false)),
     ])?;
     let telemetry = streamsync_telemetry::start(&config.telemetry, "settlement")?;
+    streamsync_telemetry::expect_memory(serve::EXPECTED_MEMORY);
     if config.settlement.routers.is_empty() {
         return Err(SettlementFailure::NoRouters.into());
     }

@@ -4,6 +4,9 @@ use percent_encoding::percent_decode_str;
 use streamsync_core::config::BucketConfig;
 use url::Url;
 
+/// How much of a bucket and a prefix is part of a name.
+const LONGEST: usize = 60;
+
 /// A bucket, and what the keys of a lake in it begin with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Place {
@@ -43,15 +46,21 @@ impl Place {
         })
     }
 
-    /// A name made of both, of letters, digits and dashes, for what belongs to this lake.
+    /// A name made of both, of at most 80 letters, digits and dashes, for what belongs to this lake: what
+    /// queues and rules may be called. Where that leaves something out, a checksum tells lakes apart.
     pub(crate) fn name(&self) -> String {
-        let whole = format!("streamsync-{}/{}", self.bucket, self.prefix);
+        let whole = format!("{}/{}", self.bucket, self.prefix);
+        let whole = whole.trim_end_matches('/');
         let plain = |letter: char| match letter.is_ascii_alphanumeric() {
             true => letter,
             false => '-',
         };
-        let name: String = whole.chars().map(plain).collect();
-        name.trim_end_matches('-').to_owned()
+        let name: String = whole.chars().map(plain).take(LONGEST).collect();
+        if name == whole {
+            return format!("streamsync-{name}");
+        }
+        let checksum = crc32fast::hash(whole.as_bytes());
+        format!("streamsync-{name}-{checksum:08x}")
     }
 }
 
@@ -77,7 +86,19 @@ mod tests {
             (part.bucket.as_str(), part.prefix.as_str()),
             ("lake", "main/net/")
         );
-        assert_eq!(part.name(), "streamsync-lake-main-net");
+        assert_eq!(part.name(), "streamsync-lake-main-net-ab95807a");
+        let long = place(&format!("s3://{}/{}", "b".repeat(63), "p".repeat(200))).unwrap();
+        let alike = [
+            "s3://lake/main-net",
+            "s3://lake-main-net",
+            "s3://lake-main/net",
+        ];
+        let mut names: Vec<String> = alike.map(|url| place(url).unwrap().name()).into();
+        names.extend([part.name(), long.name()]);
+        assert!(names.iter().all(|name| name.len() <= 80), "{names:?}");
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 5);
         let spaced = place("s3://lake/main net/a+b").unwrap();
         assert_eq!(spaced.prefix, "main net/a+b/");
         for wrong in ["./lake", "memory:///lake", "http://lake", "s3:///lake"] {

@@ -33,8 +33,10 @@ CUSTOM = {
     "ServiceMonitor": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor",
     "PrometheusRule": "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule",
 }
+IMAGE = {"image": {"repository": "registry/streamsync"}}
 # Everything that can be switched on; without a golden file, as it has the alerts, which change by themselves.
 EVERYTHING = {
+    **IMAGE,
     "settlement": {
         "enabled": True,
         "network": "network",
@@ -52,6 +54,8 @@ EVERYTHING = {
 }
 # What must not be taken: a secret among the settings, what nobody reads, what cannot be.
 REFUSED = [
+    {"image": {"repository": ""}},
+    {"keda": {"enabled": True, "scaleToZero": True}},
     {"config": {"redis": {"url": "redis://:secret@redis"}}},
     {"config": {"bucket": {"url": "s3://lake", "secret_access_key": "secret"}}},
     {"worker": {"memroyBytes": 1}},
@@ -134,7 +138,7 @@ def main() -> None:
         validate(str(STORAGE_CLASS), STORAGE_CLASS.read_text(), custom)
         for values in REFUSED:
             try:
-                render(chart, values)
+                render(chart, IMAGE | values)
                 fault(f"the chart takes {values}")
             except helm.HelmError:
                 pass

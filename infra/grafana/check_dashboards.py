@@ -24,6 +24,7 @@ TYPES = {"timeseries", "stat", "heatmap", "table"}
 VARIABLES = ["datasource", "job", "instance"]
 # What Grafana puts in the place of its variables.
 BUILT_IN = {"__rate_interval": "5m", "__interval": "1m", "__range": "1h"}
+LABEL_VALUES = re.compile(r"label_values\((.+), \w+\)")
 VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
 
@@ -109,6 +110,14 @@ def main():
         if board.get("uid") in uids:
             faults.append(f"{where}: another dashboard has the uid {board['uid']}")
         uids.add(board.get("uid"))
+        for variable in board["templating"]["list"]:
+            query = variable.get("query")
+            query = query.get("query", "") if isinstance(query, dict) else ""
+            if found := LABEL_VALUES.fullmatch(query):
+                labels = {"dashboard": file.stem, "variable": variable["name"]}
+                rules.append({"record": "variable", "labels": labels, "expr": filled(found.group(1))})
+            elif variable["type"] == "query":
+                faults.append(f"{where}: the variable {variable['name']} asks for no label_values")
         for panel in board["panels"]:
             for target in panel.get("targets", []):
                 labels = {"dashboard": file.stem, "panel": panel["title"], "query": target["refId"]}

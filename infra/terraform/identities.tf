@@ -6,6 +6,10 @@ locals {
   roles  = toset(["router", "worker", "compactor", "settlement", "ingest"])
   lake   = aws_s3_bucket.lake.arn
 
+  # As the chart calls what belongs to a release.
+  whole    = strcontains(var.release, "streamsync") ? var.release : "${var.release}-streamsync"
+  fullname = trimsuffix(substr(local.whole, 0, 40), "-")
+
   # Where a role writes, and takes back what it could not commit.
   writes = {
     router     = ["evidence/*", "admin_log/*", "backups/*"]
@@ -42,7 +46,7 @@ data "aws_iam_policy_document" "assume" {
     condition {
       test     = "StringEquals"
       variable = "${trimprefix(local.issuer, "https://")}:sub"
-      values   = ["system:serviceaccount:${var.namespace}:${var.release}-${each.key}"]
+      values   = ["system:serviceaccount:${var.namespace}:${local.fullname}-${each.key}"]
     }
 
     condition {

@@ -1,3 +1,11 @@
+locals {
+  # The class of storage-class.yaml: there is no default one.
+  volumes = {
+    router = { spool = { storageClass = "streamsync" } }
+    worker = { volume = { storageClass = "streamsync" } }
+  }
+}
+
 output "bucket_url" {
   description = "The lake, for `bucket.url`."
   value       = "s3://${aws_s3_bucket.lake.bucket}"
@@ -32,9 +40,14 @@ output "values" {
       }
     },
     {
-      for role, identity in aws_iam_role.role : role => {
-        serviceAccount = { annotations = { "eks.amazonaws.com/role-arn" = identity.arn } }
-      }
+      # The name server of EKS Auto Mode is on the node and no pod.
+      networkPolicy = { dns = [] }
+    },
+    {
+      for role, identity in aws_iam_role.role : role => merge(
+        { serviceAccount = { annotations = { "eks.amazonaws.com/role-arn" = identity.arn } } },
+        try(local.volumes[role], {}),
+      )
     },
   ))
 }

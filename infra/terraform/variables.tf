@@ -81,7 +81,7 @@ variable "namespace" {
 }
 
 variable "release" {
-  description = "The name of the chart's release; its service accounts begin with it."
+  description = "The name of the chart's release; its service accounts are named after it."
   type        = string
   default     = "streamsync"
 }

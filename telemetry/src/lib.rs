@@ -11,9 +11,11 @@
 //! ```
 
 mod context;
+mod memory;
 mod metrics_text;
 mod telemetry;
 
 pub use context::{continue_trace, pass_on};
+pub use memory::expect_memory;
 pub use metrics_text::Metrics;
 pub use telemetry::{Telemetry, TelemetryError, start};

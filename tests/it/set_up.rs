@@ -85,12 +85,15 @@ pub async fn surroundings() {
 /// What the doctor finds where all is well, and what it says where something is not.
 pub async fn doctor() {
     let mut network = Network::secured().await;
-    network.start_worker(&[]);
     let registry = network.registry().await;
-    eventually(PATIENCE, async || {
-        registry.workers().await.unwrap().len() == 1
-    })
-    .await;
+    let live = async |count: usize| {
+        eventually(PATIENCE, async || {
+            registry.workers().await.unwrap().len() == count
+        })
+        .await;
+    };
+    network.start_worker(&[]);
+    live(1).await;
     let (folder, redis) = (network.folder(), network.redis.url());
     let path = |name: &str| folder.join(name).display().to_string();
     let (lake, tls, nowhere) = (path("lake"), path("router-tls"), path("nowhere"));
@@ -99,12 +102,17 @@ pub async fn doctor() {
         let asked = run(&arguments).await;
         (asked.status.success(), text(&asked.stdout))
     };
+    let (sound, said) = asks(&lake, &redis, &[]).await;
+    assert!(!sound, "{said}");
+    assert!(said.contains("an answer takes 3 that agree"), "{said}");
+    (0..2).for_each(|_| network.start_worker(&[]));
+    live(3).await;
     // Twice, as something is left in the bucket.
     for _ in 0..2 {
         let (sound, said) = asks(&lake, &redis, &["--tls", &tls]).await;
         assert!(sound, "{said}");
         assert!(!said.contains("WRONG"), "{said}");
-        let ours = format!("1 of 1 healthy; 1 of {}", env!("CARGO_PKG_VERSION"));
+        let ours = format!("3 of 3 healthy; 3 of {}", env!("CARGO_PKG_VERSION"));
         for expected in ["the second of two is refused", &ours, "nobody is paid"] {
             assert!(said.contains(expected), "{said}");
         }

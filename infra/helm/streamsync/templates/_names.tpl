@@ -39,5 +39,5 @@ app.kubernetes.io/component: {{ .role }}
 
 {{/* Takes (dict "root" $ "role" "router"). */}}
 {{- define "streamsync.image" -}}
-{{ printf "%s-%s:%s" .root.Values.image.repository .role (.root.Values.image.tag | default .root.Chart.AppVersion) }}
+{{ printf "%s-%s:%s" (required "image.repository says where the images are: README.md says how they are made" .root.Values.image.repository) .role (.root.Values.image.tag | default .root.Chart.AppVersion) }}
 {{- end }}
