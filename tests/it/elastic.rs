@@ -219,7 +219,13 @@ fn child_of(parent: u32) -> String {
 /// killed is replaced.
 pub async fn replaced() {
     let mut network = Network::synthetic().await;
+    // Without workers such a router would not be ready.
+    (0..3).for_each(|_| network.start_worker(&[]));
     let routers = router(&mut network, 0).await;
+    for worker in &mut network.workers {
+        worker.stop().await;
+    }
+    network.await_healthy(0, 0).await;
     let address = format!("127.0.0.1:{}", free_port());
     let mut scaler = autoscale(&network, "1", &routers, &address);
     network.await_healthy(0, 1).await;

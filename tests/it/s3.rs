@@ -59,16 +59,16 @@ async fn proxied(bucket: &BucketConfig) -> S3Proxy {
     S3Proxy::start(bucket.endpoint.as_deref().unwrap()).await
 }
 
-/// Injects a fault into some requests, and no other fault. Bodies are shortened rarely, as nobody asks again
-/// for one whose length is what was said.
-fn inject(proxy: &S3Proxy, fault: &Fault, seed: u64) {
+/// Injects a fault into a share of requests, and no other fault. Bodies are shortened rarely, as nobody asks
+/// again for one whose length is what was said.
+fn inject(proxy: &S3Proxy, fault: &Fault, share: f64, seed: u64) {
     let rule = Rule::new(fault.clone());
     proxy.heal();
     proxy.inject(match fault {
         Fault::Shortened(_) => rule.share(0.03, seed),
-        // Of lists there are few.
-        fault if fault.name() == "stale list" => rule.share(0.3, seed),
-        _ => rule.share(0.05, seed),
+        // Of lists there are few, and fewer of which something could be left out.
+        fault if fault.name() == "stale list" => rule.share(0.6, seed),
+        _ => rule.share(share, seed),
     });
 }
 

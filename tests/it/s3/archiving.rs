@@ -18,6 +18,8 @@ use streamsync_testing::{Fault, eventually};
 use tempfile::TempDir;
 
 const EACH: u8 = 5;
+/// Which part of the requests fails: there are not many.
+const SHARE: f64 = 0.2;
 
 fn evidence(number: u8, accused: &Identity) -> Evidence {
     let id = QueryId::new(&ManualClock::at(1), [number; 10]);
@@ -67,7 +69,7 @@ pub async fn archives(bucket: BucketConfig, faults: Vec<Fault>) {
     let (mut queries, mut keys) = (BTreeSet::new(), BTreeSet::new());
     let client = network.client.clone();
     for (round, fault) in (0..).zip(&faults) {
-        inject(&proxy, fault, u64::from(round));
+        inject(&proxy, fault, SHARE, u64::from(round));
         for number in 0..EACH {
             let number = 1 + round * EACH + number;
             let evidence = evidence(number, &Identity::from_seed([number; 32]));
@@ -90,7 +92,7 @@ pub async fn archives(bucket: BucketConfig, faults: Vec<Fault>) {
         end_leases(network.redis.port());
         proxy.heal();
         network.routers[victim].restart(&client).await;
-        inject(&proxy, fault, 20 + u64::from(round));
+        inject(&proxy, fault, SHARE, 20 + u64::from(round));
         eventually(PATIENCE, async || {
             let evidence = registry.evidence_to_archive(1).await.unwrap();
             let acts = registry.acts_to_archive(1).await.unwrap();

@@ -12,6 +12,8 @@ const BLOCKS: [&str; 3] = ["7,20,200", "7,40,200", "7,60,200"];
 /// How often an ingest is run while the server fails, and in all, until it succeeds.
 const FAILING: usize = 5;
 const ATTEMPTS: usize = 30;
+/// Which part of the requests fails.
+const SHARE: f64 = 0.05;
 
 /// Whatever becomes of an ingest, no row is there that should not be, and none twice; run until it
 /// succeeds, all of them are. What is there is compared with what the same blocks give in a folder.
@@ -34,7 +36,7 @@ pub async fn ingests(bucket: BucketConfig, faults: Vec<Fault>) {
         let expected = rows(&folder(&path)).await;
         assert!(expected["transactions"].len() > 1_000 * (number + 1));
 
-        inject(&proxy, fault, number as u64);
+        inject(&proxy, fault, SHARE, number as u64);
         let mut arguments = vec!["ingest", "--synthetic", blocks];
         arguments.extend(flags(&bucket, &url));
         let mut attempts = 0;

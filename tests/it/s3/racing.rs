@@ -18,6 +18,8 @@ const COLD: [&str; 4] = ["--disk", "0", "--memory", "67108864"];
 /// The first are there from the beginning; then some come in under each fault.
 const BLOCKS: [&str; 4] = ["7,20,200", "7,30,200", "7,40,200", "7,50,200"];
 const QUERIES: usize = 60;
+/// Which part of the requests fails.
+const SHARE: f64 = 0.05;
 
 async fn cold_network(bucket: &BucketConfig, endpoint: &str) -> Network {
     let flags = flags(bucket, endpoint).map(str::to_owned).to_vec();
@@ -88,7 +90,7 @@ pub async fn races(bucket: BucketConfig, faults: Vec<Fault>) {
     let known = &known[..known.len() - 2];
     let counts = counted().await;
     for (number, fault) in faults.iter().enumerate() {
-        inject(&proxy, fault, number as u64);
+        inject(&proxy, fault, SHARE, number as u64);
         let tally = Tally::default();
         let asking = ask_all(&network, known, QUERIES, &tally);
         let counting = count(&network, [counts[number], counts[number + 1]]);
