@@ -24,6 +24,10 @@ use url::Url;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long one request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How many connections wait for the next request, and for how long. A burst of requests opens as many as it
+/// has at once; without a bound all of them would stay open for a while.
+const MAX_IDLE: usize = 64;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long after its first attempt a request is tried again.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(6);
 const MAX_RETRIES: usize = 5;
@@ -53,7 +57,9 @@ fn s3(url: &Url, bucket: &BucketConfig) -> Result<Arc<dyn ObjectStore>, OpenLake
     })?;
     let client = ClientOptions::new()
         .with_connect_timeout(CONNECT_TIMEOUT)
-        .with_timeout(REQUEST_TIMEOUT);
+        .with_timeout(REQUEST_TIMEOUT)
+        .with_pool_idle_timeout(IDLE_TIMEOUT)
+        .with_pool_max_idle_per_host(MAX_IDLE);
     let retry = RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(100),

@@ -22,8 +22,8 @@ const ALLOWANCE: u64 = 96 << 20;
 /// differ by some. A leak of one for each query or each event would be hundreds.
 const DESCRIPTORS: usize = 64;
 
-/// For how long connections that nobody uses stay open, at most, and some more: those to the bucket 90 s.
-const SETTLING: Duration = Duration::from_secs(110);
+/// For how long connections that nobody uses stay open, at most, and some more: those to the bucket up to 60 s.
+const SETTLING: Duration = Duration::from_secs(80);
 /// How often it is looked whether they are closed.
 const AGAIN: Duration = Duration::from_millis(500);
 

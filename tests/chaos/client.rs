@@ -21,8 +21,9 @@ use streamsync_core::clock::{Clock, SystemClock};
 /// How much longer than its deadline a request may take: twice as long as a router is stalled for, and
 /// as much again for a busy machine.
 pub const SLACK: Duration = Duration::from_secs(12);
-/// For how long after an outage its consequences are excused.
-const AFTERMATH: Duration = Duration::from_secs(15);
+/// For how long after an outage its consequences are excused: a router that starts on a busy machine has to
+/// read the logs of all tables first.
+const AFTERMATH: Duration = Duration::from_secs(30);
 
 /// What came back.
 pub enum Outcome {

@@ -73,6 +73,8 @@ async fn strike(network: &Network, process: &Mutex<Process>, event: Event) {
     }
     match event.action {
         Action::Stall => {
+            // A connection may come to the end of its time meanwhile, and be closed before what came is read.
+            let _outage = network.outages.begin(event.target);
             process.signal("STOP");
             tokio::time::sleep(event.lasts).await;
             process.signal("CONT");
