@@ -1,6 +1,6 @@
 //! What routers archive while the server fails.
 
-use super::{assert_injected, flags, inject, lines_of, proxied, table};
+use super::{assert_injected, flags, inject, injected, lines_of, proxied, table};
 use crate::{
     cluster::PATIENCE,
     network::{Network, actor},
@@ -85,8 +85,7 @@ pub async fn archives(bucket: BucketConfig, faults: Vec<Fault>) {
             keys.insert(issued.key.id.as_str().to_owned());
         }
         // In the middle of whatever it does.
-        let injected = proxy.injected();
-        eventually(PATIENCE, async || proxy.injected() > injected).await;
+        eventually(PATIENCE, async || injected(&proxy, fault) > 0).await;
         let victim = usize::from(round) % 2;
         network.routers[victim].kill().await;
         end_leases(network.redis.port());

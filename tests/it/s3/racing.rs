@@ -1,16 +1,16 @@
 //! Queries that are answered while the server fails.
 
-use super::{assert_injected, flags, folder, inject, lines_of, proxied, table};
+use super::{assert_injected, flags, folder, inject, injected, lines_of, proxied, table};
 use crate::{
     chaos::{Known, Tally, ask, known, median_micros},
-    cluster::{run, text},
+    cluster::{PATIENCE, run, text},
     network::Network,
 };
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use streamsync_core::config::BucketConfig;
-use streamsync_testing::{Cut, Fault, Rule};
+use streamsync_testing::{Cut, Fault, Rule, eventually};
 use tempfile::TempDir;
 
 /// Workers that keep nothing, so that all of them ask the bucket each time.
@@ -111,6 +111,8 @@ pub async fn races(bucket: BucketConfig, faults: Vec<Fault>) {
         let answered = tally.answered.load(Ordering::Relaxed);
         assert_eq!(answered + tally.refused(), QUERIES, "no query is lost");
         assert!(answered > QUERIES / 2, "{}: {answered}", fault.name());
+        // The router goes on looking at the lake.
+        eventually(PATIENCE, async || injected(&proxy, fault) > 0).await;
         proxy.heal();
         let healed = Tally::default();
         median_micros(&network, known, &healed).await;
