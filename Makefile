@@ -26,6 +26,11 @@ check: setup ## Check format, lints, documentation, scripts, licences
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/localnet/Cargo.toml --check
 	cargo clippy --workspace --all-targets $(features) -- -D warnings
+	@# An image has one role; what all of them have may be missing there.
+	@for role in router worker compactor settlement ingest client; do \
+		echo "cargo check --no-default-features --features $$role"; \
+		cargo check --quiet --no-default-features --features $$role $(features) || exit; \
+	done
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(features)
 	@scripts/check-alerts
 	@scripts/check-infra

@@ -47,7 +47,7 @@ mod notifications;
 mod query;
 #[cfg(feature = "client")]
 mod receipts;
-#[cfg(feature = "settlement")]
+#[cfg(feature = "client")]
 mod rewards;
 #[cfg(feature = "router")]
 mod router;
@@ -114,7 +114,7 @@ enum Command {
     /// Show and move what an operator has at stake on Solana.
     #[command(subcommand)]
     Stake(stake::StakeCommand),
-    #[cfg(feature = "settlement")]
+    #[cfg(feature = "client")]
     /// Show what the workers of an operator have earned.
     Rewards(rewards::Args),
     #[cfg(feature = "settlement")]
@@ -193,7 +193,7 @@ async fn main() -> ExitCode {
         Command::Network(command) => network::run(command).await,
         #[cfg(feature = "settlement")]
         Command::Stake(command) => stake::run(command).await,
-        #[cfg(feature = "settlement")]
+        #[cfg(feature = "client")]
         Command::Rewards(args) => rewards::run(args).await,
         #[cfg(feature = "settlement")]
         Command::Slash(command) => slash::run(command).await,
