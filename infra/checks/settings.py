@@ -107,6 +107,9 @@ def main() -> None:
         sources = [pathlib.Path("core/src/config.rs"), *pathlib.Path("core/src/config").glob("*.rs")]
         if command.stat().st_mtime < max(source.stat().st_mtime for source in sources):
             skipped(f"values of settings: {sys.argv[1]} is older than the configuration (cargo build)")
+        elif subprocess.run([command, "--version"], env={}, capture_output=True).returncode:
+            # Built in another checkout, whose libraries are gone.
+            skipped(f"values of settings: {sys.argv[1]} does not start here (cargo build)")
         else:
             judge(command)
     end()

@@ -216,6 +216,14 @@ mod tests {
     use super::*;
     use streamsync_core::config::BucketConfig;
 
+    fn lake(name: &str) -> Lake {
+        let bucket = BucketConfig {
+            url: format!("memory:///backups-{name}"),
+            ..BucketConfig::default()
+        };
+        Lake::open(&bucket).unwrap()
+    }
+
     #[test]
     fn the_newest_and_the_last_of_each_day_are_kept() {
         let at = |day: u64, hour: u64| StoredBackup {
@@ -238,11 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_from_the_future_is_neither_deleted_nor_a_measure() {
-        let bucket = BucketConfig {
-            url: "memory:///backups-of-the-future".to_owned(),
-            ..BucketConfig::default()
-        };
-        let lake = Lake::open(&bucket).unwrap();
+        let lake = lake("of-the-future");
         let backups = Backups::new(lake.clone(), MasterSecrets::new([7; 32]));
         let at = |day: u64| StoredBackup {
             taken_ms: day * DAY_MS,
@@ -257,11 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_later_format_is_told_whatever_else_it_says() {
-        let bucket = BucketConfig {
-            url: "memory:///backups-of-a-later-version".to_owned(),
-            ..BucketConfig::default()
-        };
-        let lake = Lake::open(&bucket).unwrap();
+        let lake = lake("of-a-later-version");
         let masters = MasterSecrets::new([7; 32]);
         let stored = StoredBackup { taken_ms: 5 };
         let packed = zstd::encode_all(&br#"{"format":2,"everything":[]}"#[..], 1).unwrap();
