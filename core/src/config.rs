@@ -124,6 +124,7 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let mut faults = Vec::new();
+        self.redis.faults(&mut faults);
         self.router.faults(&mut faults);
         let exposed = |address: std::net::SocketAddr| !address.ip().is_loopback();
         if self.auth.insecure_no_auth && exposed(self.router.listen) {

@@ -9,8 +9,6 @@ use redis::{
 use std::time::Duration;
 use streamsync_core::config::RedisConfig;
 
-/// How long a connection, or an answer, is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// How long is waited before the first attempt to connect again; twice as long before each further
 /// one, up to [`LONGEST_WAIT`], each a little longer or shorter by chance.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -60,14 +58,15 @@ fn certificates(config: &RedisConfig) -> RedisResult<Option<TlsCertificates>> {
 impl Connection {
     /// Connects, and fails at once when Redis does not answer.
     pub(crate) async fn open(config: &RedisConfig, client: &Client) -> RedisResult<Self> {
+        let patience = Duration::from_millis(config.timeout_ms);
         if config.cluster {
             let mut builder = ClusterClientBuilder::new([config.url.expose().clone()]);
             if let Some(certificates) = certificates(config)? {
                 builder = builder.certs(certificates);
             }
             let client = builder
-                .connection_timeout(PATIENCE)
-                .response_timeout(PATIENCE)
+                .connection_timeout(patience)
+                .response_timeout(patience)
                 .retries(u32::try_from(RETRIES).unwrap_or(u32::MAX))
                 .min_retry_wait(FIRST_WAIT.as_millis() as u64)
                 .max_retry_wait(LONGEST_WAIT.as_millis() as u64)
@@ -75,8 +74,8 @@ impl Connection {
             return Ok(Self::Cluster(client.get_async_connection().await?));
         }
         let settings = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
+            .set_connection_timeout(Some(patience))
+            .set_response_timeout(Some(patience))
             .set_min_delay(FIRST_WAIT)
             .set_max_delay(LONGEST_WAIT)
             .set_number_of_retries(RETRIES);

@@ -1,6 +1,7 @@
 //! A Redis of one's own.
 
-use std::{net::TcpListener, path::Path, process::Stdio};
+use redis::{AsyncConnectionConfig, Client, RedisResult, aio::MultiplexedConnection};
+use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -93,6 +94,21 @@ impl Redis {
         self.port
     }
 
+    /// A connection for commands of the test's own, which waits for as long as the test may take.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens.
+    pub async fn connection(&self) -> RedisResult<MultiplexedConnection> {
+        let settings = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let client = Client::open(self.url())?;
+        client
+            .get_multiplexed_async_connection_with_config(&settings)
+            .await
+    }
+
     /// Kills the server (SIGKILL) and waits until it is gone: connections break, new ones are
     /// refused.
     ///
@@ -109,10 +125,19 @@ impl Redis {
     ///
     /// When it does not start, or was never killed.
     pub async fn restart(&mut self) {
-        match launch(self.port, &self.folder, &self.flags).await {
-            Ok(child) => self.child = child,
-            Err(said) => panic!("redis-server did not start again; it said:\n{said}"),
+        let mut said = String::new();
+        for _ in 0..ATTEMPTS {
+            match launch(self.port, &self.folder, &self.flags).await {
+                Ok(child) => {
+                    self.child = child;
+                    return;
+                }
+                Err(output) => said = output,
+            }
+            // The port may be that of a connection of somebody else's for a moment.
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
+        panic!("redis-server did not start again; it said:\n{said}");
     }
 }
 

@@ -2,14 +2,14 @@
 
 use crate::{
     cluster::PATIENCE,
-    network::{Network, now_s},
+    network::{Network, client, now_s, patient},
     signed::{Request, nonce},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -26,7 +26,7 @@ const QUERIES: usize = 4_000;
 const CLIENTS: usize = 50;
 const DEPOSIT: u64 = 20_000_000_000;
 
-/// Sends a signed request with an ordinary client.
+/// Sends a signed request with an ordinary client; a query patiently, unless it has its own deadline.
 pub async fn ask(
     client: &Client,
     url: &str,
@@ -35,7 +35,12 @@ pub async fn ask(
     body: Option<&Value>,
 ) -> reqwest::Result<reqwest::Response> {
     let authority = url.trim_start_matches("http://");
+    let body = body.map(|body| match target {
+        "/v1/query" => patient(body),
+        _ => body.clone(),
+    });
     let bytes = body
+        .as_ref()
         .map(|body| serde_json::to_vec(body).unwrap())
         .unwrap_or_default();
     let method = if body.is_some() { "POST" } else { "GET" };
@@ -96,7 +101,7 @@ pub async fn storm() {
         .iter()
         .map(|router| router.url.clone())
         .collect();
-    let client = Client::builder().no_proxy().build().unwrap();
+    let client = client();
     let sql = "select signature from signatures order by signature limit 100";
     let first = json!({ "sql": sql });
     let rows = ask(&client, &urls[0], &keys[0], "/v1/query", Some(&first)).await;
@@ -175,12 +180,22 @@ pub async fn storm() {
     let ((), kills) = tokio::join!(asking, killing);
     assert_eq!(*unexpected.read().unwrap(), Vec::<String>::new());
 
+    let registry = network.registry().await;
+    let got = std::mem::take(&mut *got.lock().unwrap());
+    // Those of the last moments come after their answers.
+    eventually(PATIENCE, async || {
+        let receipts = all_receipts(&registry).await;
+        let told: HashSet<String> = receipts
+            .iter()
+            .map(|signed| signed.receipt.query.to_string())
+            .collect();
+        got.keys().all(|query| told.contains(query))
+    })
+    .await;
     for router in &mut network.routers {
         router.stop().await;
     }
-    let registry = network.registry().await;
     let receipts = all_receipts(&registry).await;
-    let got = std::mem::take(&mut *got.lock().unwrap());
     println!(
         "{} answered, {} failed, {} receipts, {kills} kills",
         got.len(),

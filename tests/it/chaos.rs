@@ -3,7 +3,7 @@
 use crate::{
     adversary::{Adversary, Trick},
     cluster::PATIENCE,
-    network::Network,
+    network::{Network, patient},
 };
 use futures::{StreamExt, stream};
 use reqwest::Client;
@@ -46,7 +46,8 @@ impl Tally {
 /// Asks, and sees that the answer is right or an error says why there is none.
 pub async fn ask(client: &Client, router: &str, (sql, expected): &Known, tally: &Tally) {
     let request = client.post(format!("{router}/v1/query"));
-    let response = match request.json(&json!({ "sql": sql })).send().await {
+    let body = patient(&json!({ "sql": sql }));
+    let response = match request.json(&body).send().await {
         Ok(response) => response,
         Err(_killed) => {
             tally.cut_off.fetch_add(1, Ordering::Relaxed);

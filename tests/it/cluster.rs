@@ -1,5 +1,6 @@
 //! A whole StreamSync of its own for a test: folder, Redis, workers, router.
 
+use crate::network::{client, patient};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use std::{
@@ -27,7 +28,10 @@ pub struct Cluster {
 
 /// The command, with a quiet log.
 pub fn streamsync() -> Command {
-    streamsync_of(env!("CARGO_BIN_EXE_streamsync"))
+    let mut command = streamsync_of(env!("CARGO_BIN_EXE_streamsync"));
+    // Tests share the machine with others, beside which scans would wait until they are over.
+    command.env("STREAMSYNC_WORKER__SCANS_GIVE_WAY", "false");
+    command
 }
 
 /// The same of another build.
@@ -125,7 +129,7 @@ impl Cluster {
         let url = ready.split_whitespace().nth(1).unwrap().to_owned();
         let cluster = Self {
             url,
-            client: Client::new(),
+            client: client(),
             _redis: redis,
             process,
             folder,
@@ -170,7 +174,7 @@ impl Cluster {
         let request = self.client.post(format!("{}/v1/query", self.url));
         request
             .header("accept", accept)
-            .json(body)
+            .json(&patient(body))
             .send()
             .await
             .unwrap()

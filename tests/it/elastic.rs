@@ -18,7 +18,7 @@ use tokio::process::Child;
 /// A query that takes a while, and its answer.
 const SQL: &str = "select count(*) as n from transactions a, transactions b where a.slot = b.slot";
 
-/// A metric of a process, summed over its labels.
+/// A metric of a process, summed over its labels; `None` where there is none.
 pub async fn metric(network: &Network, url: &str, name: &str) -> Option<f64> {
     let text = network
         .client
@@ -30,8 +30,10 @@ pub async fn metric(network: &Network, url: &str, name: &str) -> Option<f64> {
         .await
         .ok()?;
     let lines = text.lines().filter(|line| line.starts_with(name));
-    let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    Some(values.sum())
+    let values: Vec<f64> = lines
+        .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+        .collect();
+    (!values.is_empty()).then(|| values.iter().sum())
 }
 
 /// Starts a router that lets queries wait so long for workers, and returns where its metrics are.
@@ -94,8 +96,9 @@ pub async fn awaited() {
 
 fn autoscale(network: &Network, min: &str, routers: &str, metrics: &str) -> Child {
     let config = network.folder().join("autoscale.toml");
-    let settings =
-        "[autoscale]\nevery_ms = 200\ndown_after_ms = 3000\n[worker]\nmemory_bytes = 134217728\n";
+    // A busy machine has queries wait, however many workers there are.
+    let settings = "[autoscale]\nevery_ms = 200\ndown_after_ms = 3000\nqueue_ms = 60000\n\
+                    [worker]\nmemory_bytes = 134217728\n";
     std::fs::write(&config, settings).unwrap();
     let mut command = streamsync();
     command.args(["autoscale", "--min", min, "--max", "5", "--insecure-no-tls"]);
@@ -191,14 +194,17 @@ pub async fn ramp() {
          {none:?}; {} answered",
         answered.load(Ordering::Relaxed)
     );
-    let again = network
-        .ask(0, json!({ "sql": SQL, "deadline_ms": 60_000 }))
-        .await
-        .unwrap();
-    assert_eq!(again.status(), 200);
+    // Those that drain have left before somebody asks again.
+    network.await_healthy(0, 0).await;
+    // They stay while somebody asks.
+    eventually(PATIENCE, async || {
+        let again = network.ask(0, json!({ "sql": SQL })).await.unwrap();
+        assert_eq!(again.status(), 200);
+        network.healthy(0).await == 3
+    })
+    .await;
 
     // Its workers end with it, whether or not it is told to stop.
-    network.await_healthy(0, 3).await;
     scaler.kill().await.unwrap();
     network.await_healthy(0, 0).await;
 }

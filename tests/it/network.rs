@@ -7,7 +7,10 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 use streamsync_access::{MasterSecrets, SigningKey};
@@ -67,9 +70,34 @@ fn path_flag(name: &str, path: &Path) -> [String; 2] {
     [name.to_owned(), path.display().to_string()]
 }
 
+/// A port that nobody listens on. It is none of those that the kernel gives away, and other processes of
+/// tests begin elsewhere, so that it is still free when its server starts.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let begin = std::process::id() % 200 * 100;
+        let port = 10_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A client that has closed a connection before a router does, which does so after ten idle seconds.
+pub fn client() -> Client {
+    let client = Client::builder().no_proxy();
+    let client = client.pool_idle_timeout(Duration::from_secs(5));
+    client.build().unwrap()
+}
+
+/// A request with the longest deadline, if it has none of its own: the machine may be busy.
+pub fn patient(body: &Value) -> Value {
+    let mut body = body.clone();
+    if let Some(fields) = body.as_object_mut() {
+        fields.entry("deadline_ms").or_insert(json!(60_000));
+    }
+    body
 }
 
 impl Network {
@@ -88,7 +116,7 @@ impl Network {
         assert!(ingest.status.success(), "{}", text(&ingest.stderr));
         Self {
             redis: Redis::start().await,
-            client: Client::new(),
+            client: client(),
             workers: Vec::new(),
             routers: Vec::new(),
             bucket,
@@ -241,15 +269,17 @@ impl Network {
     }
 
     pub async fn await_healthy(&self, router: usize, count: usize) {
-        eventually(PATIENCE, async || {
-            let listed = self.get(router, "/v1/workers").await;
-            let workers = listed["workers"].as_array().unwrap();
-            let healthy = workers
-                .iter()
-                .filter(|worker| worker["health"] == "healthy");
-            healthy.count() == count
-        })
-        .await;
+        eventually(PATIENCE, async || self.healthy(router).await == count).await;
+    }
+
+    /// How many workers a router knows to live.
+    pub async fn healthy(&self, router: usize) -> usize {
+        let listed = self.get(router, "/v1/workers").await;
+        let workers = listed["workers"].as_array().unwrap();
+        let healthy = workers
+            .iter()
+            .filter(|worker| worker["health"] == "healthy");
+        healthy.count()
     }
 
     /// How many queries the workers say to have under way.
@@ -262,9 +292,10 @@ impl Network {
             .sum()
     }
 
+    /// Asks, patiently unless the query has its own deadline.
     pub async fn ask(&self, router: usize, body: Value) -> reqwest::Result<reqwest::Response> {
         let url = format!("{}/v1/query", self.routers[router].url);
-        self.client.post(url).json(&body).send().await
+        self.client.post(url).json(&patient(&body)).send().await
     }
 
     pub async fn rows(&self, router: usize, sql: &str) -> Value {

@@ -10,7 +10,11 @@
 //! it is used, and pulled again if it is not what it was.
 
 use crate::{LoadError, disk_folder::DiskFolder, file_key::FileKey};
-use moka::future::Cache;
+use moka::{
+    Entry,
+    future::Cache,
+    ops::compute::{CompResult, Op},
+};
 use std::{
     fs::File,
     io::Read,
@@ -178,11 +182,20 @@ impl Disk {
         intact
     }
 
-    async fn drop_damaged(&self, key: &FileKey, file: &LocalFile) {
-        tracing::warn!(file = %key, path = %file.path.display(),
-            "a copy on the local disk is damaged; the file is pulled again");
-        metrics::counter!("streamsync_cache_damaged_files_total").increment(1);
-        self.0.files.invalidate(key).await;
+    /// Lets go of a damaged copy, unless another has taken its place.
+    async fn drop_damaged(&self, key: &FileKey, file: &Arc<LocalFile>) {
+        let this_one = |entry: Option<Entry<FileKey, Arc<LocalFile>>>| {
+            let found = entry.is_some_and(|entry| Arc::ptr_eq(entry.value(), file));
+            std::future::ready(if found { Op::Remove } else { Op::Nop })
+        };
+        let entry = self.0.files.entry_by_ref(key);
+        if let CompResult::Removed(_) = entry.and_compute_with(this_one).await {
+            tracing::warn!(file = %key, path = %file.path.display(),
+                "a copy on the local disk is damaged; the file is pulled again");
+            metrics::counter!("streamsync_cache_damaged_files_total").increment(1);
+            // The cache holds on to it until it comes to it.
+            self.0.files.run_pending_tasks().await;
+        }
     }
 
     /// A file, pulled from the bucket if it is not on the disk; `None` if there is no room for it.

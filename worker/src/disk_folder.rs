@@ -57,7 +57,7 @@ struct Inner {
     path: PathBuf,
     /// Holds the lock.
     _lock: File,
-    partials: AtomicU64,
+    numbers: AtomicU64,
     // The last field: it is dropped after the lock.
     _temporary: Option<TempDir>,
 }
@@ -124,7 +124,7 @@ impl DiskFolder {
         Ok(Self(Arc::new(Inner {
             path,
             _lock: lock,
-            partials: AtomicU64::default(),
+            numbers: AtomicU64::default(),
             _temporary: temporary,
         })))
     }
@@ -148,20 +148,31 @@ impl DiskFolder {
     }
 
     /// Where a copy goes: below its partition, written as Hive does, so that DuckDB finds the
-    /// values of the partition columns there.
+    /// values of the partition columns there. Each copy has a name of its own: one that was let go of is
+    /// removed when nobody reads it any more, which may be after the file was pulled again.
     pub(crate) fn path(&self, key: &FileKey, file: &DataFile) -> PathBuf {
         let mut path = self.files();
         for (column, value) in &file.partition {
             path.push(format!("{column}={}", value.as_deref().unwrap_or_default()));
         }
-        let name = Sha256::digest(key.to_string());
-        path.join(format!("{}.parquet", hex::encode(&name[..16])))
+        let name = hex::encode(&Sha256::digest(key.to_string())[..16]);
+        loop {
+            let path = path.join(format!("{name}-{}.parquet", self.number()));
+            // It may be there from an earlier time.
+            if !path.exists() {
+                return path;
+            }
+        }
+    }
+
+    /// A number that nothing else in the folder was given since it was opened.
+    fn number(&self) -> u64 {
+        self.0.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A path for a copy that is being made.
     pub(crate) fn partial(&self) -> PathBuf {
-        let number = self.0.partials.fetch_add(1, Ordering::Relaxed);
-        self.0.path.join(PARTIAL).join(number.to_string())
+        self.0.path.join(PARTIAL).join(self.number().to_string())
     }
 
     /// Puts a copy that is complete in its place. The label comes last: without it the copy is
@@ -261,5 +272,47 @@ fn remove_abandoned(parent: &Path) {
         if free && fs::remove_dir_all(entry.path()).is_ok() {
             tracing::info!(path = %entry.path().display(), "removed an abandoned folder");
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_copies_have_one_name_whenever_they_are_made() {
+        let folder = TempDir::new().unwrap();
+        let key = FileKey::parse("blocks/day=1/one.parquet");
+        let file = DataFile {
+            path: "day=1/one.parquet".to_owned(),
+            size: 4,
+            rows: None,
+            partition: [("day".to_owned(), Some("1".to_owned()))].into(),
+            columns: Default::default(),
+        };
+        let copy = |of: &DiskFolder| {
+            let (path, partial) = (of.path(&key, &file), of.partial());
+            fs::write(&partial, b"PAR1").unwrap();
+            let partial = TempPath::try_from_path(&partial).unwrap();
+            of.keep(partial, &path, &key, &vec![1]).unwrap();
+            path
+        };
+        let opened = DiskFolder::open(Some(folder.path())).unwrap();
+        let (first, second) = (copy(&opened), copy(&opened));
+        drop(opened);
+        let again = DiskFolder::open(Some(folder.path())).unwrap();
+        let third = copy(&again);
+        again.remove(&first);
+        let mut left: Vec<PathBuf> = again
+            .found()
+            .unwrap()
+            .into_iter()
+            .map(|(_, copy)| copy.path)
+            .collect();
+        left.sort();
+        let mut expected = vec![second, third];
+        expected.sort();
+        assert_eq!(left, expected);
     }
 }

@@ -10,16 +10,28 @@ use thread_priority::{
 };
 use tokio::sync::oneshot;
 
-/// Runs work on a thread of its own that gives way to others. Threads that the work starts do so
-/// too.
+/// What scans get of a core that others want too.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Share {
+    /// Nothing.
+    None,
+    /// As much as the others.
+    Equal,
+}
+
+/// Runs work on a thread of its own, with this share. Threads that the work starts have the same. When the
+/// process ends, it does not wait for the work.
 pub(crate) async fn run<T: Send + 'static>(
+    share: Share,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> std::io::Result<T> {
     let (sender, receiver) = oneshot::channel();
     std::thread::Builder::new()
         .name("scan".to_owned())
         .spawn(move || {
-            give_way();
+            if share == Share::None {
+                give_way();
+            }
             // Nobody may be waiting any more.
             let _ = sender.send(work());
         })?;
@@ -43,12 +55,14 @@ mod tests {
     use thread_priority::thread_schedule_policy;
 
     #[tokio::test]
-    async fn a_scan_and_its_threads_give_way() {
-        let policies = run(|| {
+    async fn a_scan_and_its_threads_give_way_unless_they_are_equals() {
+        let policies = || {
             let child = std::thread::spawn(|| thread_schedule_policy().unwrap());
             [thread_schedule_policy().unwrap(), child.join().unwrap()]
-        });
+        };
         let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        assert_eq!(policies.await.unwrap(), [idle, idle]);
+        assert_eq!(run(Share::None, policies).await.unwrap(), [idle; 2]);
+        let other = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+        assert_eq!(run(Share::Equal, policies).await.unwrap(), [other; 2]);
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     memory::Memory,
     reading::{Reading, Tables},
     scan::TableScan,
-    scan_thread,
+    scan_thread::{self, Share},
     statement::{Columns, Statement},
     statements::Statements,
     table_source::{self, Source, SourceRows},
@@ -63,8 +63,8 @@ struct Lane {
     admission: Admission,
     /// The memory of the process at which queries are stopped, where they can take much.
     most_memory: Option<u64>,
-    /// Whether queries run on threads that give way to others.
-    gives_way: bool,
+    /// The share of the threads that each query has of its own; `None` where they run on shared ones.
+    own_threads: Option<Share>,
 }
 
 impl Worker {
@@ -97,8 +97,12 @@ impl Worker {
             spill,
         };
         let for_scans = limits(budgets.scans, or_cores(config.threads), spilled);
-        // DuckDB's own threads are as nice as the one that opens it.
-        let scan_engine = scan_thread::run(move || Engine::open(&for_scans))
+        let share = match config.scans_give_way {
+            true => Share::None,
+            false => Share::Equal,
+        };
+        // DuckDB's own threads have the share of the one that opens it.
+        let scan_engine = scan_thread::run(share, move || Engine::open(&for_scans))
             .await
             .map_err(OpenWorkerError::Thread)?;
         let concurrency = or_cores(config.concurrency);
@@ -108,14 +112,14 @@ impl Worker {
             engine: Arc::new(Engine::open(&limits(budgets.lookups, 1, None))?),
             admission: Admission::new(concurrency, config.queue),
             most_memory: None,
-            gives_way: false,
+            own_threads: None,
         };
         let scans = Lane {
             name: "scan",
             engine: Arc::new(scan_engine?),
             admission: Admission::new(concurrency, config.queue),
             most_memory: Some(budgets.most),
-            gives_way: true,
+            own_threads: Some(share),
         };
         let disk = Disk::open(folder.clone(), config.disk_bytes)
             .await
@@ -401,12 +405,11 @@ impl Worker {
             engine.give_back(session);
             found
         };
-        let found = if lane.gives_way {
-            let span = tracing::debug_span!("duckdb", lane = lane.name);
-            let found = scan_thread::run(work).instrument(span).await;
+        let span = tracing::debug_span!("duckdb", lane = lane.name);
+        let found = if let Some(share) = lane.own_threads {
+            let found = scan_thread::run(share, work).instrument(span).await;
             found.map_err(|error| ExecuteError::Engine(error.to_string()))?
         } else {
-            let span = tracing::debug_span!("duckdb", lane = lane.name);
             tokio::task::spawn_blocking(work).instrument(span).await?
         };
         let took = self.0.clock.monotonic().saturating_sub(began);

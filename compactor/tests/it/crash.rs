@@ -59,24 +59,20 @@ async fn killed() {
     for at in 0..writes {
         let store = copy_of(&origin).await;
         let dying = Arc::new(DyingStore::new(store.clone(), at));
-        let working = {
+        let mut working = {
             let lake = lake_on(dying.clone());
             tokio::spawn(async move {
                 let later = compactor(&lake, config_of_all(), 24 * HOUR);
                 later.once(&CancellationToken::new()).await
             })
         };
-        let ended = async {
-            while !working.is_finished() {
-                tokio::task::yield_now().await;
-            }
-        };
         tokio::select! {
-            () = dying.died() => {}
-            () = ended => {}
+            () = dying.died() => {
+                working.abort();
+                let _ = working.await;
+            }
+            _ = &mut working => {}
         }
-        working.abort();
-        let _ = working.await;
 
         // At once the rows are right, and an append finds its place.
         let lake = lake_on(store.clone());

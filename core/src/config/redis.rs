@@ -16,6 +16,8 @@ pub struct RedisConfig {
     pub ca: Option<PathBuf>,
     /// Whether that is a node of a Redis Cluster; the other nodes are found through it.
     pub cluster: bool,
+    /// How long a connection, or an answer, is waited for, in milliseconds.
+    pub timeout_ms: u64,
     /// What every key begins with, so that several networks can share one Redis.
     pub prefix: String,
 }
@@ -28,7 +30,16 @@ impl Default for RedisConfig {
             url: url.into(),
             ca: None,
             cluster: false,
+            timeout_ms: 2_000,
             prefix: "streamsync".to_owned(),
+        }
+    }
+}
+
+impl RedisConfig {
+    pub(super) fn faults(&self, faults: &mut Vec<String>) {
+        if self.timeout_ms == 0 {
+            faults.push("redis.timeout_ms is 0; it must be at least 1".to_owned());
         }
     }
 }

@@ -36,6 +36,10 @@ pub struct WorkerConfig {
     pub profile: Profile,
     /// The threads of one DuckDB; 0 is one for each core.
     pub threads: usize,
+    /// Whether scans run only while nothing else on the machine wants the core, so that lookups are as fast
+    /// beside them. Where the worker shares its cores with other programs, scans may then not get their turn
+    /// within their deadlines.
+    pub scans_give_way: bool,
     /// How many queries run at once; 0 is one for each core.
     pub concurrency: usize,
     /// How many queries wait for their turn; more are told to come back later.
@@ -82,6 +86,7 @@ impl Default for WorkerConfig {
             disk_bytes: 16 << 30,
             profile: Profile::default(),
             threads: 0,
+            scans_give_way: true,
             concurrency: 0,
             queue: 64,
             spill_bytes: 8 << 30,

@@ -6,7 +6,7 @@ use streamsync_lake::{CheckLakeError, Lake, OpenTableError};
 use streamsync_testing::Suite;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     time::timeout,
 };
 
@@ -41,9 +41,10 @@ async fn checked(bucket: &BucketConfig) -> CheckLakeError {
 
 /// No process listens on the port.
 async fn nobody_answers() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Taken, so that nobody else begins to listen there.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let endpoint = format!("http://{}", socket.local_addr().unwrap());
     let bucket = bucket_at(endpoint);
     let error = checked(&bucket).await;
     assert!(

@@ -257,8 +257,7 @@ pub async fn follows() {
 pub async fn formats() {
     let redis = Redis::start().await;
     let format = async |value: Option<u32>| -> u32 {
-        let client = redis::Client::open(redis.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = redis.connection().await.unwrap();
         let name = "{streamsync}:format";
         if let Some(value) = value {
             let set = redis::cmd("SET").arg(name).arg(value).to_owned();

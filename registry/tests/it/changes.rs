@@ -1,8 +1,8 @@
 //! What changed since.
 
-use super::{Identity, OperatorGrant, Redis, Registry, config, eventually, heartbeat};
+use super::{Identity, OperatorGrant, PATIENCE, Redis, Registry, config, eventually, heartbeat};
 use futures::StreamExt;
-use std::{sync::Mutex, time::Duration};
+use std::sync::Mutex;
 use streamsync_registry::{Cursor, Heartbeat, News, TrustedGrants};
 
 pub async fn since() {
@@ -24,7 +24,7 @@ pub async fn since() {
 
     // The cursor takes a millisecond twice rather than not at all.
     let latest = Mutex::new(first.cursor);
-    eventually(Duration::from_secs(5), async || {
+    eventually(PATIENCE, async || {
         let cursor = *latest.lock().unwrap();
         let mut trusted = TrustedGrants::default();
         let changes = registry.changes(cursor, &mut trusted).await.unwrap();
@@ -52,7 +52,7 @@ pub async fn since() {
     redis.kill().await;
     assert!(registry.changes(cursor, &mut trusted).await.is_err());
     redis.restart().await;
-    eventually(Duration::from_secs(10), async || {
+    eventually(PATIENCE, async || {
         registry.beat(&one, &heartbeat(&one, 4)).await.is_ok()
     })
     .await;

@@ -12,8 +12,7 @@ pub async fn all() {
         Redis::start_cluster_node().await,
         Redis::start_cluster_node().await,
     );
-    let client = redis::Client::open(holds_all.url()).unwrap();
-    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    let mut raw = holds_all.connection().await.unwrap();
     let mut command = redis::cmd("CLUSTER");
     let _: () = command
         .arg("ADDSLOTSRANGE")
@@ -29,22 +28,23 @@ pub async fn all() {
         .query_async(&mut raw)
         .await
         .unwrap();
-    let first = redis::Client::open(told.url()).unwrap();
-    let mut first = first.get_multiplexed_async_connection().await.unwrap();
-    eventually(Duration::from_secs(30), async || {
-        let info: String = redis::cmd("CLUSTER")
-            .arg("INFO")
-            .query_async(&mut first.clone())
-            .await
-            .unwrap();
-        info.contains("cluster_state:ok")
-    })
-    .await;
-    let _ = &mut first;
+    for node in [&told, &holds_all] {
+        let connection = node.connection().await.unwrap();
+        eventually(Duration::from_secs(30), async || {
+            let info: String = redis::cmd("CLUSTER")
+                .arg("INFO")
+                .query_async(&mut connection.clone())
+                .await
+                .unwrap();
+            info.contains("cluster_state:ok")
+        })
+        .await;
+    }
 
     let config = RedisConfig {
         url: told.url().parse().unwrap(),
         cluster: true,
+        timeout_ms: 30_000,
         ..RedisConfig::default()
     };
     let registry = Registry::connect(&config).await.unwrap();

@@ -34,8 +34,7 @@ pub async fn sums() {
         let told = [(worker, observed)].into();
         // What was there is made to look old: half a half-life a time.
         let key = format!("{{streamsync}}:standing:{worker}");
-        let client = redis::Client::open(redis.url()).unwrap();
-        let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+        let mut raw = redis.connection().await.unwrap();
         if before > 0 {
             before -= HALF_LIFE.as_millis() as u64 / 2;
             let _: () = raw.hset(&key, "updated_ms", before).await.unwrap();

@@ -221,18 +221,20 @@ impl TestNetwork {
 
     /// Deletes something in Redis, behind everybody's back.
     pub async fn delete(&self, name: &str) {
-        let client = redis::Client::open(self.redis.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = self.redis.connection().await.unwrap();
         let keys: Vec<String> = redis::cmd("KEYS")
             .arg(format!("*:{name}"))
             .query_async(&mut connection)
             .await
             .unwrap();
+        if keys.is_empty() {
+            return;
+        }
         let _: u64 = redis::cmd("DEL")
             .arg(keys)
             .query_async(&mut connection)
             .await
-            .unwrap_or_default();
+            .unwrap();
     }
 
     /// Settles until there is nothing left to settle.
@@ -297,6 +299,7 @@ impl TestNetwork {
 pub async fn connect(redis: &Redis) -> Registry {
     let config = RedisConfig {
         url: redis.url().parse::<url::Url>().unwrap().into(),
+        timeout_ms: 30_000,
         ..RedisConfig::default()
     };
     Registry::connect(&config).await.unwrap()

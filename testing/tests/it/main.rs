@@ -28,14 +28,9 @@ fn main() -> ExitCode {
     suite.run()
 }
 
-async fn connect(redis: &Redis) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
-    let client = redis::Client::open(redis.url())?;
-    client.get_multiplexed_async_connection().await
-}
-
 async fn redis_answers() {
     let redis = Redis::start().await;
-    let mut connection = connect(&redis).await.expect("connect");
+    let mut connection = redis.connection().await.expect("connect");
     let keys: u64 = redis::cmd("DBSIZE")
         .query_async(&mut connection)
         .await
@@ -46,8 +41,8 @@ async fn redis_answers() {
 async fn redis_servers_do_not_meet() {
     let (first, second) = tokio::join!(Redis::start(), Redis::start());
     assert_ne!(first.url(), second.url());
-    let mut writer = connect(&first).await.expect("connect");
-    let mut reader = connect(&second).await.expect("connect");
+    let mut writer = first.connection().await.expect("connect");
+    let mut reader = second.connection().await.expect("connect");
     let () = redis::cmd("SET")
         .arg(&["slot", "1"])
         .query_async(&mut writer)
@@ -63,10 +58,12 @@ async fn redis_servers_do_not_meet() {
 
 async fn redis_is_gone_when_dropped() {
     let redis = Redis::start().await;
-    let client = redis::Client::open(redis.url()).expect("a URL");
+    let port = redis.port();
     drop(redis);
     eventually(Duration::from_secs(10), || async {
-        client.get_multiplexed_async_connection().await.is_err()
+        tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .is_err()
     })
     .await;
 }
@@ -74,17 +71,17 @@ async fn redis_is_gone_when_dropped() {
 async fn redis_comes_back_empty() {
     let mut redis = Redis::start().await;
     let url = redis.url();
-    let mut connection = connect(&redis).await.expect("connect");
+    let mut connection = redis.connection().await.expect("connect");
     let () = redis::cmd("SET")
         .arg(&["slot", "1"])
         .query_async(&mut connection)
         .await
         .expect("write");
     redis.kill().await;
-    assert!(connect(&redis).await.is_err(), "a killed server answers");
+    assert!(redis.connection().await.is_err(), "a killed server answers");
     redis.restart().await;
     assert_eq!(redis.url(), url);
-    let mut connection = connect(&redis).await.expect("connect again");
+    let mut connection = redis.connection().await.expect("connect again");
     let found: Option<String> = redis::cmd("GET")
         .arg("slot")
         .query_async(&mut connection)

@@ -56,9 +56,10 @@ async fn open_worker(lake: &Lake, seed: u8) -> Worker {
     open_worker_with(lake, seed, WorkerConfig::default()).await
 }
 
-/// A worker that runs one query of each kind at a time.
+/// A worker that runs one query of each kind at a time, with its share of the machine beside other tests.
 async fn open_worker_with(lake: &Lake, seed: u8, config: WorkerConfig) -> Worker {
     let config = WorkerConfig {
+        scans_give_way: false,
         concurrency: 1,
         queue: 1,
         ..config

@@ -23,6 +23,8 @@ pub fn add_to(suite: &mut Suite) {
 async fn start(fixture: &mut Fixture, profile: Profile, redis: &Redis) -> Registry {
     let config = WorkerConfig {
         profile,
+        // It beats once, and only who lives pulls anything.
+        heartbeat_ms: 60_000,
         ..WorkerConfig::default()
     };
     fixture.worker = open_worker_with(&fixture.lake, 1, config).await;

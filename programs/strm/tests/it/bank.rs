@@ -137,6 +137,20 @@ impl Bank {
         instructions: &[Instruction],
         signers: &[&Keypair],
     ) -> Result<(), Refusal> {
+        loop {
+            match self.send_once(instructions, signers).await {
+                // A blockhash holds for about a second here; nothing was done then.
+                Err(Refusal::Other(said)) if said.contains("BlockhashNotFound") => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn send_once(
+        &mut self,
+        instructions: &[Instruction],
+        signers: &[&Keypair],
+    ) -> Result<(), Refusal> {
         let blockhash = self.context.get_new_latest_blockhash().await.unwrap();
         let payer = self.context.payer.insecure_clone();
         let mut all = vec![&payer];
