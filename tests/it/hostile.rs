@@ -303,7 +303,7 @@ pub async fn requests() {
         for router in &routers[..2] {
             let request = Request::signed(&operator, router, "GET", "/metrics", b"");
             let said = send(router, &request.bytes()).await.text;
-            assert!(said.contains("streamsync_router_queries_total"), "{said}");
+            assert!(said.contains("streamsync_router_workers "), "{said}");
             let lines = said.lines();
             count += lines
                 .filter_map(|line| line.strip_prefix("streamsync_router_unchecked_nonces_total "))

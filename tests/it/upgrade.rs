@@ -89,13 +89,15 @@ pub async fn rolling(old: String) {
         // And back: an old worker under the new router.
         network.start_worker(&old);
         let endpoint = network.workers.last().unwrap().endpoint.clone();
-        eventually(PATIENCE, async || {
-            let (_, endpoints) = versions(&network, &newer).await;
-            endpoints
-                .iter()
-                .any(|known| known.trim_end_matches('/') == endpoint)
-        })
-        .await;
+        for router in [&router, &newer] {
+            eventually(PATIENCE, async || {
+                let (_, endpoints) = versions(&network, router).await;
+                endpoints
+                    .iter()
+                    .any(|known| known.trim_end_matches('/') == endpoint)
+            })
+            .await;
+        }
         // Two of this version are no quorum: what the new router answers, the old worker has confirmed.
         network.workers[3].stop().await;
         eventually(PATIENCE, async || versions(&network, &newer).await.0 == 3).await;

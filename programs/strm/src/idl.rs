@@ -3,18 +3,26 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, process::Command};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/idl.json");
+/// The committed file, in the checkout that the test is run in.
+fn file() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
+    Path::new(&package).join("idl.json")
+}
 
 #[test]
 fn the_committed_idl_is_that_of_the_code() {
     let mut text = serde_json::to_string_pretty(&of_code()).unwrap();
     text.push('\n');
     if std::env::var_os("STREAMSYNC_WRITE_IDL").is_some() {
-        std::fs::write(FILE, &text).unwrap();
+        std::fs::write(file(), &text).unwrap();
     }
-    let committed = std::fs::read_to_string(FILE).unwrap();
+    let committed = std::fs::read_to_string(file()).unwrap();
     assert!(
         committed == text,
         "programs/strm/idl.json is not that of the code"
