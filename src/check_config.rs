@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 /// Flags of `streamsync config check`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  streamsync config check --config streamsync.toml
+  STREAMSYNC_ROUTER__MAX_ROWS=5 streamsync config check")]
 pub struct Args {
     #[command(flatten)]
     settings: Settings,

@@ -2,7 +2,7 @@
 
 use crate::{
     Failure,
-    chain::{NetworkArgs, chain},
+    chain::{NetworkArgs, chain, node},
     security::TlsArgs,
 };
 use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
@@ -13,6 +13,7 @@ use streamsync_core::{
 };
 use streamsync_lake::Lake;
 use streamsync_registry::{Health, Registry};
+use streamsync_settlement::Rpc;
 use streamsync_tls::Credentials;
 
 /// How far clocks may be apart: half of what a signed request may be off.
@@ -37,6 +38,8 @@ pub struct Args {
 /// What was found out.
 enum Finding {
     Good(String),
+    /// What works, and should be otherwise.
+    Doubtful(String),
     /// Something that need not be there.
     Absent(&'static str),
     /// What is wrong; the error says what to do.
@@ -49,6 +52,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut sound = true;
     let mut tell = |what: &str, finding: Finding| match finding {
         Finding::Good(said) => println!("ok      {what:<18} {said}"),
+        Finding::Doubtful(why) => println!("CHECK   {what:<18} {why}"),
         Finding::Absent(why) => println!("-       {what:<18} {why}"),
         Finding::Bad(why) => {
             sound = false;
@@ -65,6 +69,7 @@ pub async fn run(args: Args) -> Result<ExitCode, Failure> {
         Err(error) => tell("Redis", Finding::Bad(with_causes(&error))),
         Ok(registry) => {
             tell("Redis", Finding::Good(config.redis.url.to_string()));
+            tell("Redis keeps", durability(&registry).await);
             tell("clock", found(clock(&registry).await));
             tell("workers", workers(&registry, &config).await);
         }
@@ -107,6 +112,42 @@ async fn conditional_puts(config: &Config) -> Result<String, Failure> {
     Ok("the second of two is refused".to_owned())
 }
 
+/// What Redis must be set to, so that it keeps what is under way: settings, values, and what happens otherwise.
+const DURABLE: [(&str, &str, &str); 2] = [
+    (
+        "appendonly",
+        "yes",
+        "what came since the newest backup is lost when Redis stops",
+    ),
+    (
+        "maxmemory-policy",
+        "noeviction",
+        "Redis throws credit and keys away when its memory is full",
+    ),
+];
+
+async fn durability(registry: &Registry) -> Finding {
+    let mut faults = Vec::new();
+    for (name, right, otherwise) in DURABLE {
+        match registry.setting(name).await {
+            Err(_) => {
+                return Finding::Absent(
+                    "Redis does not tell its settings; look at the service's own",
+                );
+            }
+            Ok(Some(value)) if value == right => {}
+            Ok(value) => faults.push(format!(
+                "{name} is {}, not {right}: {otherwise}",
+                value.as_deref().unwrap_or("unknown")
+            )),
+        }
+    }
+    match faults.is_empty() {
+        true => Finding::Good("what it is told, and throws nothing away".to_owned()),
+        false => Finding::Doubtful(faults.join("; ")),
+    }
+}
+
 async fn clock(registry: &Registry) -> Result<String, Failure> {
     let before = SystemClock.unix_millis();
     let (_, of_redis) = registry.changed_keys(u64::MAX).await?;
@@ -147,6 +188,9 @@ async fn workers(registry: &Registry, config: &Config) -> Finding {
             "{said}: an answer takes {quorum} that agree; look into the logs of the others, or start more"
         ));
     }
+    if versions.len() > 1 {
+        return Finding::Doubtful(format!("{said}: finish the upgrade"));
+    }
     Finding::Good(said)
 }
 
@@ -184,7 +228,16 @@ fn expiry(folder: &Path, credentials: &Credentials) -> Finding {
 
 async fn solana(config: &Config) -> Finding {
     if config.settlement.network.is_none() {
-        return Finding::Absent("no network configured; nobody is paid");
+        if config.settlement.rpc_url.is_none() {
+            return Finding::Absent("no network configured; nobody is paid");
+        }
+        let height = async {
+            let height = node(config)?.block_height().await?;
+            Ok(format!(
+                "the node is at block {height}; no network is configured, so nobody is paid"
+            ))
+        };
+        return found(height.await);
     }
     let state = async {
         let chain = chain(config).await?;

@@ -2,7 +2,10 @@
 
 use crate::connection::{Connection, client};
 use redis::{AsyncCommands, Script};
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 use streamsync_core::{SecretUrl, config::RedisConfig};
 
 /// The format of what is kept: greater than that of all versions that do not understand it. Keys and fields
@@ -111,6 +114,15 @@ impl Registry {
     pub async fn ping(&self) -> Result<(), RegistryError> {
         let mut redis = self.redis.clone();
         redis.ping::<()>().await.map_err(self.failed("ping"))
+    }
+
+    /// What Redis says of a setting of its own, such as `appendonly`; `None` where it says nothing of it.
+    /// Services often let nobody ask, which is an error.
+    pub async fn setting(&self, name: &str) -> Result<Option<String>, RegistryError> {
+        let asked = redis::cmd("CONFIG").arg("GET").arg(name).to_owned();
+        let said = asked.query_async(&mut self.redis.clone()).await;
+        let said: BTreeMap<String, String> = said.map_err(self.failed("read settings"))?;
+        Ok(said.into_values().next())
     }
 
     pub(crate) fn redis(&self) -> Connection {

@@ -1,10 +1,6 @@
 //! What a test may find around it: recorded data, an S3 server, a Python.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, path::PathBuf, process::Command};
 use streamsync_core::config::BucketConfig;
 use uuid::Uuid;
 
@@ -81,10 +77,14 @@ pub fn node() -> Option<PathBuf> {
     (major.parse::<u32>().ok()? >= 18).then(|| PathBuf::from("node"))
 }
 
-/// The folder of the workspace's `Cargo.toml`.
-fn workspace() -> &'static Path {
-    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    crate_folder.parent().unwrap_or(crate_folder)
+/// The folder of the workspace's `Cargo.toml`: that of the checkout that the tests are run in, which may
+/// share what was built with others.
+fn workspace() -> PathBuf {
+    let tested = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let tested = tested.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let mut folders = tested.ancestors();
+    let workspace = folders.find(|folder| folder.join("Cargo.lock").is_file());
+    workspace.unwrap_or(&tested).to_owned()
 }
 
 enum Variable {

@@ -7,8 +7,12 @@ use crate::{
 use futures::future::join_all;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     process::Stdio,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use streamsync_core::clock::{Clock, SystemClock};
@@ -147,7 +151,8 @@ pub async fn ramp() {
     let right = first["rows"].clone();
     assert!(right[0]["n"].as_u64().unwrap() > 1_000, "{right}");
 
-    let answered = AtomicUsize::new(0);
+    let (answered, sent_away) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let winners = Mutex::new(BTreeSet::new());
     let over = AtomicBool::new(false);
     let client = async || {
         while !over.load(Ordering::Relaxed) {
@@ -157,6 +162,7 @@ pub async fn ramp() {
                 .unwrap();
             // A full network says when to come back; that is no answer yet.
             if answer.status() == 503 {
+                sent_away.fetch_add(1, Ordering::Relaxed);
                 let after = answer.headers()["retry-after"]
                     .to_str()
                     .unwrap()
@@ -166,33 +172,53 @@ pub async fn ramp() {
                 continue;
             }
             assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+            let winner = answer.headers()["streamsync-winner"]
+                .to_str()
+                .unwrap()
+                .to_owned();
             let answer: Value = answer.json().await.unwrap();
             assert_eq!(answer["rows"], right);
+            winners.lock().unwrap().insert(winner);
             answered.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let stretch = async |clients: usize, until: fn(f64) -> bool| {
+    let workers = async || -> BTreeSet<String> {
+        let listed = network.get(0, "/v1/workers").await;
+        let workers = listed["workers"].as_array().unwrap();
+        let ids = workers
+            .iter()
+            .map(|worker| worker["worker"].as_str().unwrap());
+        ids.map(str::to_owned).collect()
+    };
+    // So many clients ask, until it has come to so many workers, and one that was not there before has won.
+    let stretch = async |clients: usize, until: fn(f64) -> bool, newcomer: bool| {
         over.store(false, Ordering::Relaxed);
+        let before = workers().await;
         let began = SystemClock.monotonic();
         let watching = async {
             eventually(PATIENCE, async || running().await.is_some_and(until)).await;
-            let took = SystemClock.monotonic() - began;
+            let started = SystemClock.monotonic() - began;
+            eventually(PATIENCE, async || {
+                !newcomer || !winners.lock().unwrap().is_subset(&before)
+            })
+            .await;
             over.store(true, Ordering::Relaxed);
-            took
+            (started, SystemClock.monotonic() - began)
         };
         let (took, _) = tokio::join!(watching, join_all((0..clients).map(|_| client())));
         took
     };
-    let one = stretch(1, |running| running >= 3.0).await;
-    let up = stretch(20, |running| running >= 5.0).await;
-    let down = stretch(1, |running| running <= 3.0).await;
+    stretch(1, |running| running >= 3.0, false).await;
+    let (up, won) = stretch(20, |running| running >= 5.0, true).await;
+    let (down, _) = stretch(1, |running| running <= 3.0, false).await;
     let began = SystemClock.monotonic();
     eventually(PATIENCE, async || running().await == Some(0.0)).await;
     let none = SystemClock.monotonic() - began;
     println!(
-        "woken in {woken:?}, 3 workers after {one:?}, 5 after {up:?}, 3 again after {down:?}, none after \
-         {none:?}; {} answered",
-        answered.load(Ordering::Relaxed)
+        "woken in {woken:?}, 5 workers instead of 3 after {up:?}, a newcomer has won after {won:?}, 3 again \
+         after {down:?}, none after {none:?}; {} answered, {} sent away and came back",
+        answered.load(Ordering::Relaxed),
+        sent_away.load(Ordering::Relaxed)
     );
     // Those that drain have left before somebody asks again.
     network.await_healthy(0, 0).await;

@@ -1,6 +1,6 @@
 //! The examples in the documents, as a reader runs them.
 
-use crate::network::Network;
+use crate::network::{Network, checkout};
 use std::path::{Path, PathBuf};
 use streamsync_core::{Limits, Scope};
 use tokio::process::Command;
@@ -23,9 +23,7 @@ async fn run(interpreter: &Path, example: &str) {
     network.add_credit("acme", 1_000_000_000, "one").await;
     let file = network.folder().join("key.json");
     key.write_new(&file).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("docs/examples")
-        .join(example);
+    let script = checkout().join("docs/examples").join(example);
     let sql = "SELECT 41 + 1 AS n";
     let mut command = Command::new(interpreter);
     command

@@ -68,10 +68,12 @@ pub async fn requests() {
         .rotate_key(&rotated.id, 0, &actor())
         .await
         .unwrap();
-    let mut secrets: Vec<String> = [&good, &poor, &admin, &limited, &revoked, &rotated]
-        .iter()
-        .map(|key| key.secret.expose())
-        .collect();
+    let mut secrets: Vec<String> = [
+        &good, &poor, &admin, &operator, &limited, &revoked, &rotated,
+    ]
+    .iter()
+    .map(|key| key.secret.expose())
+    .collect();
     secrets.push(issued.secret.expose());
     for router in &routers {
         eventually(crate::cluster::PATIENCE, async || {
@@ -312,7 +314,9 @@ pub async fn requests() {
         }
         count
     };
+    let mut tries = 0..10;
     let answer = loop {
+        assert!(tries.next().is_some(), "Redis never answered in time");
         let before = unchecked().await;
         let replayed = Request::signed_at(
             &good,

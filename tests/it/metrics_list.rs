@@ -1,5 +1,6 @@
 //! The list of metrics, beside the code.
 
+use crate::network::checkout;
 use std::{
     collections::BTreeSet,
     fs,
@@ -8,7 +9,7 @@ use std::{
 
 /// Every metric in the code is in docs/METRICS.md, and the other way round.
 pub async fn complete() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = checkout();
     let list = fs::read_to_string(root.join("docs/METRICS.md")).unwrap();
     let listed: BTreeSet<String> = list
         .lines()

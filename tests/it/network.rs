@@ -84,6 +84,12 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// The checkout that the tests are run in; it may share what was built with others.
+pub fn checkout() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
 /// A client that has closed a connection before a router does, which does so after ten idle seconds.
 pub fn client() -> Client {
     let client = Client::builder().no_proxy();
@@ -180,6 +186,7 @@ impl Network {
     pub async fn registry(&self) -> Registry {
         let config = RedisConfig {
             url: self.redis.url().parse().unwrap(),
+            timeout_ms: 30_000,
             ..Default::default()
         };
         Registry::connect(&config).await.unwrap()

@@ -33,6 +33,30 @@ pub async fn told(bucket: BucketConfig) {
         again.status.success() && said.contains("was there"),
         "{said}"
     );
+    // Each lake in the bucket has its rule, once.
+    let beside = name.replace("main net", "dev net");
+    let other = [
+        "bucket",
+        "create",
+        "--bucket",
+        &beside,
+        "--s3-endpoint",
+        endpoint,
+    ];
+    assert!(run(&other).await.status.success());
+    let (bucket, _) = name.trim_start_matches("s3://").split_once('/').unwrap();
+    let rules = reqwest::get(format!("{endpoint}/{bucket}?lifecycle"))
+        .await
+        .unwrap();
+    let rules = rules.text().await.unwrap();
+    assert_eq!(rules.matches("<Rule>").count(), 2, "{rules}");
+    for prefix in ["main net/", "dev net/"] {
+        assert!(
+            rules.contains(&format!("<Prefix>{prefix}</Prefix>")),
+            "{rules}"
+        );
+    }
+    assert_eq!(rules.matches("<AbortIncompleteMultipartUpload>").count(), 2);
     let queue = said
         .lines()
         .find_map(|line| line.strip_prefix("STREAMSYNC_BUCKET__NOTIFICATIONS="));

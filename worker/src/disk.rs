@@ -167,17 +167,14 @@ impl Disk {
         None
     }
 
-    /// Checks a file whatever it looks like, and lets go of it if it is not what it was.
-    pub(crate) async fn check(&self, key: &FileKey) -> bool {
-        let Some(file) = self.0.files.get(key).await else {
-            return false;
-        };
-        let copy = Arc::clone(&file);
+    /// Checks a copy whatever it looks like, and lets go of it if it is not what it was.
+    pub(crate) async fn check(&self, key: &FileKey, file: &Arc<LocalFile>) -> bool {
+        let copy = Arc::clone(file);
         let intact = tokio::task::spawn_blocking(move || copy.check())
             .await
             .unwrap_or(false);
         if !intact {
-            self.drop_damaged(key, &file).await;
+            self.drop_damaged(key, file).await;
         }
         intact
     }

@@ -194,8 +194,14 @@ impl DiskFolder {
         }
         partial.persist(path).map_err(|error| error.error)?;
         let written = self.partial();
-        fs::write(&written, serde_json::to_vec(&label)?)?;
-        fs::rename(written, label_of(path))
+        let labelled = fs::write(&written, serde_json::to_vec(&label)?)
+            .and_then(|()| fs::rename(&written, label_of(path)));
+        if labelled.is_err() {
+            // Nobody would ever find it, and the disk may be full of the like.
+            self.remove(path);
+            let _ = fs::remove_file(&written);
+        }
+        labelled
     }
 
     /// Removes a copy and its label.
@@ -314,5 +320,22 @@ mod tests {
         let mut expected = vec![second, third];
         expected.sort();
         assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn a_copy_that_cannot_be_labelled_is_not_left_behind() {
+        let folder = TempDir::new().unwrap();
+        let opened = DiskFolder::open(Some(folder.path())).unwrap();
+        let path = opened.files().join("one.parquet");
+        // A folder where the label should go.
+        fs::create_dir_all(label_of(&path).join("full")).unwrap();
+        let partial = opened.partial();
+        fs::write(&partial, b"PAR1").unwrap();
+        let partial = TempPath::try_from_path(&partial).unwrap();
+        let key = FileKey::parse("blocks/one.parquet");
+        assert!(opened.keep(partial, &path, &key, &vec![1]).is_err());
+        assert!(!path.exists());
+        let left = fs::read_dir(folder.path().join(PARTIAL)).unwrap();
+        assert_eq!(left.count(), 0);
     }
 }

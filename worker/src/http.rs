@@ -43,8 +43,9 @@ async fn execute(
     headers: HeaderMap,
     Json(query): Json<Query>,
 ) -> Result<Response, Failure> {
-    // The router's lines about the query carry the same field.
-    let span = tracing::info_span!("execute", query = %query.id, worker = %worker.id());
+    // The router's lines about the query carry the same field; of this level, so that it is there whatever
+    // is logged.
+    let span = tracing::error_span!("execute", query = %query.id, worker = %worker.id());
     streamsync_telemetry::continue_trace(&span, &headers);
     understood(&headers)?;
     let answer = worker.execute(query).instrument(span).await?;

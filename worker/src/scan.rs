@@ -69,9 +69,9 @@ impl TableScan {
     }
 
     /// The names of the files that are read from copies.
-    pub(crate) fn local_keys(&self) -> impl Iterator<Item = FileKey> {
+    pub(crate) fn local_copies(&self) -> impl Iterator<Item = (FileKey, &Arc<LocalFile>)> {
         let files = self.local.iter();
-        files.map(|(file, _)| FileKey::new(&self.table, file))
+        files.map(|(file, copy)| (FileKey::new(&self.table, file), copy))
     }
 
     /// The text of the table's view in a session.

@@ -108,7 +108,9 @@ impl Tiers {
             hit("memory");
             return Ok(rows);
         }
-        let file = match self.disk.get(key).await {
+        // Held until it is read: a copy that nobody holds may be removed.
+        let copy = self.disk.get(key).await;
+        let file = match &copy {
             Some(copy) => {
                 hit("disk");
                 open.copied_to(&copy.path)

@@ -349,8 +349,8 @@ impl Worker {
 
     async fn drop_damaged(&self, scans: &[Arc<TableScan>]) -> bool {
         let mut any = false;
-        for key in scans.iter().flat_map(|scan| scan.local_keys()) {
-            any |= !self.0.tiers.disk.check(&key).await;
+        for (key, copy) in scans.iter().flat_map(|scan| scan.local_copies()) {
+            any |= !self.0.tiers.disk.check(&key, copy).await;
         }
         any
     }

@@ -3,16 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use serde_json::{Map, Value, json};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
 /// The committed file, in the checkout that the test is run in.
 fn file() -> PathBuf {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
-    Path::new(&package).join("idl.json")
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.join("idl.json")
 }
 
 #[test]

@@ -44,8 +44,9 @@ async fn answer(
     let ask: Ask = allowed.json()?;
     let claimed = std::mem::replace(&mut allowed.caller.claimed, Claimed::needless());
     let named = allowed.caller.named.as_ref();
-    // The workers' lines about the query carry the same field.
-    let span = tracing::info_span!("query", query = %id);
+    // The workers' lines about the query carry the same field; of this level, so that it is there whatever
+    // is logged.
+    let span = tracing::error_span!("query", query = %id);
     streamsync_telemetry::continue_trace(&span, &allowed.headers);
     let racing = router
         .query(id, allowed.client(), named, ask)

@@ -137,13 +137,17 @@ impl Bank {
         instructions: &[Instruction],
         signers: &[&Keypair],
     ) -> Result<(), Refusal> {
-        loop {
-            match self.send_once(instructions, signers).await {
+        let mut done = self.send_once(instructions, signers).await;
+        for _ in 0..10 {
+            match &done {
                 // A blockhash holds for about a second here; nothing was done then.
-                Err(Refusal::Other(said)) if said.contains("BlockhashNotFound") => {}
-                done => return done,
+                Err(Refusal::Other(said)) if said.contains("BlockhashNotFound") => {
+                    done = self.send_once(instructions, signers).await;
+                }
+                _ => break,
             }
         }
+        done
     }
 
     async fn send_once(
