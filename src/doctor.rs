@@ -130,11 +130,12 @@ async fn durability(registry: &Registry) -> Finding {
     let mut faults = Vec::new();
     for (name, right, otherwise) in DURABLE {
         match registry.setting(name).await {
-            Err(_) => {
+            Err(error) if error.is_refusal() => {
                 return Finding::Absent(
                     "Redis does not tell its settings; look at the service's own",
                 );
             }
+            Err(error) => return Finding::Bad(with_causes(&error)),
             Ok(Some(value)) if value == right => {}
             Ok(value) => faults.push(format!(
                 "{name} is {}, not {right}: {otherwise}",

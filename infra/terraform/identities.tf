@@ -12,7 +12,7 @@ locals {
 
   # Where a role writes, and takes back what it could not commit.
   writes = {
-    router     = ["evidence/*", "admin_log/*", "backups/*"]
+    router     = ["evidence/*", "admin_log/*", "backups/*", "doctor/*"]
     compactor  = ["*"]
     settlement = ["receipts/*", "settlements/*"]
     ingest     = ["*"]

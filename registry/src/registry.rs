@@ -58,6 +58,21 @@ pub enum RegistryError {
     Encode(#[from] serde_json::Error),
 }
 
+impl RegistryError {
+    /// Whether Redis has answered, and refused.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Connect { source, .. } | Self::Command { source, .. } => {
+                matches!(
+                    source.kind(),
+                    redis::ErrorKind::Server(_) | redis::ErrorKind::Extension
+                )
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Registry {
     /// Connects, and fails at once when Redis does not answer. Later losses of the connection are
     /// mended in the background; commands fail until then.

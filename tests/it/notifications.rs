@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::{PATIENCE, run, streamsync, text},
-    network::Network,
+    network::{Network, client},
 };
 use futures::StreamExt;
 use serde_json::json;
@@ -45,9 +45,8 @@ pub async fn told(bucket: BucketConfig) {
     ];
     assert!(run(&other).await.status.success());
     let (bucket, _) = name.trim_start_matches("s3://").split_once('/').unwrap();
-    let rules = reqwest::get(format!("{endpoint}/{bucket}?lifecycle"))
-        .await
-        .unwrap();
+    let rules = client().get(format!("{endpoint}/{bucket}?lifecycle"));
+    let rules = rules.send().await.unwrap();
     let rules = rules.text().await.unwrap();
     assert_eq!(rules.matches("<Rule>").count(), 2, "{rules}");
     for prefix in ["main net/", "dev net/"] {

@@ -231,18 +231,24 @@ impl Disk {
         let reserved = self.reserve(file.size).await.ok_or(PullError::NoRoom)?;
         let key = FileKey::new(table, file);
         let (path, partial) = (self.0.folder.path(&key, file), self.0.folder.partial());
-        let local = |source| LoadError::Disk {
-            path: partial.display().to_string(),
-            source,
+        let failed = |path: &Path, source| match full(&source) {
+            true => {
+                tracing::warn!(file = file.path, "the local disk is full");
+                PullError::NoRoom
+            }
+            false => PullError::from(LoadError::Disk {
+                path: path.display().to_string(),
+                source,
+            }),
         };
-        let to = File::create_new(&partial).map_err(local)?;
+        let to = File::create_new(&partial).map_err(|source| failed(&partial, source))?;
         // Whatever goes wrong from here on leaves nothing behind.
-        let partial = tempfile::TempPath::try_from_path(&partial).map_err(local)?;
+        let partial = tempfile::TempPath::try_from_path(&partial)
+            .map_err(|source| failed(&partial, source))?;
         let checksums = match table.download(file, to).await {
             Ok(checksums) => checksums,
             Err(DownloadError::Write { source, .. }) if full(&source) => {
-                tracing::warn!(file = file.path, "the local disk is full");
-                return Err(PullError::NoRoom);
+                return Err(failed(&path, source));
             }
             Err(error) => return Err(error.into()),
         };
@@ -251,10 +257,7 @@ impl Disk {
         self.0
             .folder
             .keep(partial, &path, &key, &checksums)
-            .map_err(|source| LoadError::Disk {
-                path: path.display().to_string(),
-                source,
-            })?;
+            .map_err(|source| failed(&path, source))?;
         // A rename changes the time of change only.
         let stamp = stamp.and_then(|before| Stamp::of(&path).filter(|now| now.same_data(&before)));
         metrics::counter!("streamsync_cache_pulled_files_total").increment(1);
