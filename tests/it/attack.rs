@@ -1,6 +1,9 @@
 //! Hostile requests, one after the other.
 
-use crate::signed::{Answer, Request, send};
+use crate::{
+    network::now_s,
+    signed::{Answer, Request, nonce, send},
+};
 use std::collections::BTreeMap;
 use streamsync_access::SigningKey;
 
@@ -39,6 +42,40 @@ impl Attack<'_> {
 
     pub async fn send(&mut self, name: &str, request: Request) {
         self.bytes(name, &request.bytes()).await;
+    }
+
+    /// Sends a request that both routers would take, as behind one name, to one and then to the other. Where
+    /// Redis does not answer in time they take it, and count that; then another one is sent.
+    pub async fn replay(&mut self, name: &str, operator: &SigningKey) {
+        for _ in 0..10 {
+            let before = self.unchecked(operator).await;
+            let (host, at) = ("lake.example", now_s());
+            let request =
+                Request::signed_at(self.good, host, "POST", "/v1/query", QUERY, at, &nonce());
+            assert_eq!(send(self.router, &request.bytes()).await.status, 200);
+            let answer = send(self.other_router, &request.bytes()).await;
+            if answer.status != 200 || self.unchecked(operator).await == before {
+                self.note(name, &answer);
+                return;
+            }
+        }
+        panic!("Redis never answered in time");
+    }
+
+    /// How many nonces both routers took without Redis.
+    async fn unchecked(&self, operator: &SigningKey) -> u64 {
+        let mut count = 0;
+        for router in [self.router, self.other_router] {
+            let request = Request::signed(operator, router, "GET", "/metrics", b"");
+            let said = send(router, &request.bytes()).await.text;
+            assert!(said.contains("streamsync_router_workers "), "{said}");
+            let lines = said.lines();
+            count += lines
+                .filter_map(|line| line.strip_prefix("streamsync_router_unchecked_nonces_total "))
+                .map(|value| value.parse::<u64>().unwrap())
+                .sum::<u64>();
+        }
+        count
     }
 
     /// The good request with another `signature-input`, signed by nobody.
